@@ -1,0 +1,14 @@
+/// The one prelude of every binding file.
+
+#pragma once
+
+#include <torch/csrc/Exceptions.h>
+#include <torch/csrc/utils/pybind.h>
+
+using namespace py::literals;
+using torch::wrap_pybind_function;
+
+void bind_grad(py::module_& m);
+void bind_modes(py::module_& m);
+void bind_graph(py::module_& m);
+void bind_demo(py::module_& m);

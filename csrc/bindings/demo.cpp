@@ -1,0 +1,73 @@
+/// What `python -m libgrad demo` and benchmarks/ need of C++: a Function to
+/// train with, and the loops that a call from Python is measured against.
+
+#include "bindings.h"
+
+#include <libgrad/python.h>
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <chrono>
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+namespace {
+
+/// x * sigmoid(beta * x), which saves its input alone.
+struct Swish : torch::autograd::Function<Swish> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, double beta) {
+    ctx->save_for_backward({x});
+    ctx->saved_data["beta"] = beta;
+    return x * at::sigmoid(beta * x);
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto x = ctx->get_saved_variables()[0];
+    const auto beta = ctx->saved_data["beta"].toDouble();
+    const auto s = at::sigmoid(beta * x);
+    return {grads[0] * s * (1 + beta * x * (1 - s)), Tensor()};
+  }
+};
+
+/// Seconds that `rounds` calls of `body` take, without the GIL.
+template <class Body>
+double seconds(int64_t rounds, const Body& body) {
+  py::gil_scoped_release no_gil;
+  const auto start = std::chrono::steady_clock::now();
+  for (int64_t i = 0; i < rounds; ++i) {
+    body();
+  }
+  const std::chrono::duration<double> passed =
+      std::chrono::steady_clock::now() - start;
+  return passed.count();
+}
+
+} // namespace
+
+void bind_demo(py::module_& m) {
+  auto demo = m.def_submodule("_demo", "For `python -m libgrad demo`.");
+  libgrad::def_function<Swish>(
+      demo, "swish", "x"_a, "beta"_a = 1.0, "x * sigmoid(beta * x)");
+  demo.def(
+      "time_grad",
+      wrap_pybind_function(
+          [](const variable_list& ys, const variable_list& xs, int64_t n) {
+            return seconds(
+                n, [&] { torch::autograd::grad(ys, xs, {}, true); });
+          }),
+      "outputs"_a,
+      "inputs"_a,
+      "rounds"_a,
+      "Seconds that `rounds` calls of torch::autograd::grad take in C++.");
+  demo.def(
+      "time_backward",
+      wrap_pybind_function([](const variable_list& ys, int64_t n) {
+        return seconds(n, [&] { torch::autograd::backward(ys, {}, true); });
+      }),
+      "tensors"_a,
+      "rounds"_a,
+      "Seconds that `rounds` calls of torch::autograd::backward take in C++.");
+}

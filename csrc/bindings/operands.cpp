@@ -1,0 +1,183 @@
+#include "operands.h"
+
+#include <algorithm>
+
+using libgrad::edge_list;
+using libgrad::variable_list;
+using libgrad::detail::is_gradient_edge;
+
+namespace {
+
+std::string type_name(py::handle object) {
+  return Py_TYPE(object.ptr())->tp_name;
+}
+
+[[noreturn]] void raise(PyObject* type, const std::string& message) {
+  PyErr_SetString(type, message.c_str());
+  throw py::error_already_set();
+}
+
+bool is_plain_sequence(py::handle object) {
+  return PyTuple_CheckExact(object.ptr()) || PyList_CheckExact(object.ptr());
+}
+
+/// One operand and no sequence: a tensor, what torch takes for one, an edge.
+bool is_single(py::handle object) {
+  return !is_plain_sequence(object) &&
+      (THPVariable_Check(object.ptr()) ||
+       py::hasattr(object, "__torch_function__") || is_gradient_edge(object));
+}
+
+/// tuple(object), with an error that says which argument is not iterable.
+py::tuple to_tuple(py::handle object, const char* function, const char* name) {
+  auto tuple = py::reinterpret_steal<py::tuple>(PySequence_Tuple(object.ptr()));
+  if (tuple) {
+    return tuple;
+  }
+  if (PyErr_ExceptionMatches(PyExc_TypeError) &&
+      !py::hasattr(object, "__iter__")) {
+    PyErr_Clear();
+    raise(
+        PyExc_TypeError,
+        std::string(function) + ": `" + name + "` must be a tensor or a " +
+            "sequence of tensors: '" + type_name(object) +
+            "' object is not iterable");
+  }
+  throw py::error_already_set();
+}
+
+bool is_mapping(py::handle object) {
+  return py::isinstance(
+      object, py::module_::import("collections.abc").attr("Mapping"));
+}
+
+py::object wrap(const at::Tensor& tensor) {
+  return py::reinterpret_steal<py::object>(THPVariable_Wrap(tensor));
+}
+
+} // namespace
+
+Operands Operands::outputs(
+    py::handle object,
+    const char* function,
+    const char* argument) {
+  Operands operands(function, argument);
+  operands.read(object);
+  return operands;
+}
+
+Operands Operands::inputs(py::handle object, const char* function) {
+  Operands operands(function, "inputs");
+  if (PyDict_CheckExact(object.ptr())) {
+    operands.keys_ = py::reinterpret_steal<py::list>(PyDict_Keys(object.ptr()));
+    operands.read(
+        py::reinterpret_steal<py::list>(PyDict_Values(object.ptr())));
+    return operands;
+  }
+  operands.read(object);
+  if (operands.owner_ && !is_plain_sequence(object) && is_mapping(object)) {
+    raise(
+        PyExc_TypeError,
+        std::string("`inputs` argument to `") + function +
+            "()` must be a dict, not " + type_name(object) +
+            ". Other Mapping types are not supported.");
+  }
+  return operands;
+}
+
+void Operands::read(py::handle object) {
+  if (is_single(object)) {
+    items_ = {object.ptr()};
+  } else {
+    owner_ = to_tuple(object, function_, argument_);
+    for (py::handle item : py::reinterpret_borrow<py::tuple>(owner_)) {
+      items_.push_back(item.ptr());
+    }
+  }
+  has_edges_ = std::any_of(items_.begin(), items_.end(), [](PyObject* item) {
+    return !THPVariable_Check(item) && is_gradient_edge(item);
+  });
+}
+
+variable_list Operands::tensors() const {
+  variable_list tensors;
+  tensors.reserve(items_.size());
+  for (PyObject* item : items_) {
+    if (THPVariable_Check(item)) {
+      tensors.push_back(THPVariable_Unpack(item));
+    } else if (has_edges_ && is_gradient_edge(item)) {
+      tensors.emplace_back();
+    } else {
+      const std::string where = std::string(function_) + ": " + argument_ +
+          "[" + std::to_string(tensors.size()) + "]: ";
+      if (std::string(argument_) == "inputs") {
+        raise(
+            PyExc_RuntimeError,
+            where + "all inputs have to be Tensors or GradientEdges, but got " +
+                type_name(item));
+      }
+      raise(
+          PyExc_AssertionError,
+          where + "Expected output to be a torch.Tensor, but got " +
+              type_name(item));
+    }
+  }
+  return tensors;
+}
+
+edge_list Operands::edges(
+    const variable_list& tensors,
+    libgrad::Edge (*edge_of)(const at::Tensor&)) const {
+  edge_list edges;
+  edges.reserve(items_.size());
+  for (size_t i = 0; i < items_.size(); ++i) {
+    edges.push_back(
+        tensors[i].defined()
+            ? edge_of(tensors[i])
+            : libgrad::detail::unpack_gradient_edge(items_[i]));
+  }
+  return edges;
+}
+
+py::object Operands::like_argument(const variable_list& grads) const {
+  if (keys_) {
+    py::dict result;
+    for (size_t i = 0; i < grads.size(); ++i) {
+      result[keys_[py::int_(i)]] = wrap(grads[i]);
+    }
+    return result;
+  }
+  py::tuple result(grads.size());
+  for (size_t i = 0; i < grads.size(); ++i) {
+    PyTuple_SET_ITEM(result.ptr(), i, wrap(grads[i]).release().ptr());
+  }
+  return result;
+}
+
+variable_list read_seeds(
+    py::handle object,
+    const char* function,
+    const char* argument) {
+  if (object.is_none()) {
+    return {};
+  }
+  if (THPVariable_Check(object.ptr())) {
+    return {THPVariable_Unpack(object.ptr())};
+  }
+  variable_list seeds;
+  for (py::handle item : to_tuple(object, function, argument)) {
+    if (THPVariable_Check(item.ptr())) {
+      seeds.push_back(THPVariable_Unpack(item.ptr()));
+    } else if (item.is_none()) {
+      seeds.emplace_back();
+    } else {
+      raise(
+          PyExc_TypeError,
+          std::string(function) + ": " + argument + "[" +
+              std::to_string(seeds.size()) +
+              "]: gradients can be either Tensors or None, but got " +
+              type_name(item));
+    }
+  }
+  return seeds;
+}

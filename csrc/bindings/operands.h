@@ -1,0 +1,56 @@
+/// What Python calls "a tensor, a GradientEdge, or a sequence of them".
+
+#pragma once
+
+#include "bindings.h"
+
+#include <libgrad/detail/python_objects.h>
+#include <libgrad/grad.h>
+
+/// One argument, read in two steps: the constructor borrows the objects,
+/// `tensors` and `edges` turn them into what LibTorch takes.
+class Operands {
+ public:
+  /// Reads `object`, the argument called `argument` of `function`.
+  static Operands outputs(
+      py::handle object,
+      const char* function,
+      const char* argument);
+
+  /// The same for `inputs`, which may also be the values of a dict.
+  static Operands inputs(py::handle object, const char* function);
+
+  const libgrad::detail::Objects& items() const { return items_; }
+
+  bool has_edges() const { return has_edges_; }
+
+  /// The tensors; undefined where there is an edge.
+  libgrad::variable_list tensors() const;
+
+  /// All of them as edges, those of `tensors` by `edge_of`.
+  libgrad::edge_list edges(
+      const libgrad::variable_list& tensors,
+      libgrad::Edge (*edge_of)(const at::Tensor&)) const;
+
+  /// `grads` as the caller wants them: a tuple, or a dict with the same keys.
+  py::object like_argument(const libgrad::variable_list& grads) const;
+
+ private:
+  Operands(const char* function, const char* argument)
+      : function_(function), argument_(argument) {}
+  void read(py::handle object);
+
+  libgrad::detail::Objects items_;
+  py::object owner_; // of items_, when they are not the argument itself
+  py::object keys_; // of the argument, when it is a dict
+  bool has_edges_ = false;
+  const char* function_;
+  const char* argument_;
+};
+
+/// The vectors of a vector-Jacobian product: None, a tensor, or a sequence of
+/// tensors and None. No vectors at all for None.
+libgrad::variable_list read_seeds(
+    py::handle object,
+    const char* function,
+    const char* argument);

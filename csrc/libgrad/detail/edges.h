@@ -1,0 +1,93 @@
+/// libgrad/detail/edges.h -- the engine, called with edges of the graph.
+///
+/// Relies on (each is covered by tests/cpp/test_internals.cpp):
+/// - impl::gradient_edge(t) is where the gradient of `t` enters the graph;
+/// - Engine::execute(roots, seeds, keep, create, accumulate, targets);
+/// - a node's input_metadata(i) describes the gradient it takes as input i;
+/// - Node is held by shared_ptr up to torch 2.12, by intrusive_ptr since 2.13.
+
+#pragma once
+
+#include <libgrad/detail/describe.h>
+
+#include <torch/csrc/autograd/edge.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/basic_ops.h> // Identity
+#include <torch/csrc/autograd/variable.h>
+
+#include <memory>
+#include <type_traits>
+
+namespace libgrad::detail {
+
+using torch::autograd::Edge;
+using torch::autograd::edge_list;
+using torch::autograd::variable_list;
+
+/// The smart pointer that LibTorch holds a node by.
+using NodePtr = decltype(Edge::function);
+
+template <class N>
+NodePtr make_node() {
+  if constexpr (std::is_same_v<NodePtr, std::shared_ptr<torch::autograd::Node>>) {
+    return std::make_shared<N>();
+  } else {
+    return c10::make_intrusive<N>();
+  }
+}
+
+/// Where the gradient of `output` enters the graph; not valid when there is
+/// nothing to differentiate.
+inline Edge root_edge(const at::Tensor& output) {
+  return torch::autograd::impl::gradient_edge(output);
+}
+
+/// Where the gradient of `input` leaves the graph.
+inline Edge target_edge(const at::Tensor& input) {
+  TORCH_CHECK(
+      input.requires_grad(),
+      "One of the differentiated Tensors does not require grad: ",
+      describe(input));
+  if (const auto& node = input.grad_fn()) {
+    return {node, static_cast<uint32_t>(input.output_nr())};
+  }
+  // A leaf without an accumulator is in no graph. A node of its own, which no
+  // graph reaches, says so to the engine; an empty edge would match others.
+  auto node = torch::autograd::impl::try_get_grad_accumulator(input);
+  if (!node) {
+    return {make_node<torch::autograd::Identity>(), 0};
+  }
+  return {std::move(node), 0};
+}
+
+/// The same, for a gradient that is to be added to `input.grad()`.
+inline Edge accumulate_edge(const at::Tensor& input) {
+  auto edge = target_edge(input);
+  input.retain_grad();
+  return edge;
+}
+
+/// True when `edge` points at an input that its node has.
+inline bool in_range(const Edge& edge) {
+  return edge.is_valid() && edge.input_nr < edge.function->num_inputs();
+}
+
+/// What the node behind `edge` knows of the gradient it expects.
+inline const torch::autograd::InputMetadata& metadata(const Edge& edge) {
+  return edge.function->input_metadata(edge.input_nr);
+}
+
+/// Runs the engine: gradients at `targets`, or into the leaves.
+inline variable_list execute(
+    const edge_list& roots,
+    const variable_list& seeds,
+    bool keep_graph,
+    bool create_graph,
+    bool accumulate,
+    const edge_list& targets) {
+  return torch::autograd::Engine::get_default_engine().execute(
+      roots, seeds, keep_graph, create_graph, accumulate, targets);
+}
+
+} // namespace libgrad::detail

@@ -1,0 +1,172 @@
+/// libgrad/detail/python_objects.h -- torch's Python objects, seen from C++.
+/// Needs Python; every function is called with the GIL held.
+///
+/// Relies on (covered by tests/test_internals.py):
+/// - a GradientEdge is a tuple (node, output_nr, ...) whose node is either a
+///   THPCppFunction or a THPFunction, both with a smart pointer `cdata`;
+/// - torch.autograd.graph runs the engine with the caller's contextvars in
+///   ThreadLocalPythonObjects under "context", and, when its logger is at
+///   DEBUG, with hooks from _register_logging_hooks_on_whole_graph;
+/// - a logger keeps what isEnabledFor answered in the dict `_cache`.
+
+#pragma once
+
+#include <libgrad/detail/edges.h>
+
+#include <ATen/PythonTorchFunctionTLS.h>
+#include <ATen/ThreadLocalPythonObjects.h>
+#include <torch/csrc/PyInterpreter.h>
+#include <torch/csrc/autograd/python_cpp_function.h>
+#include <torch/csrc/autograd/python_function.h>
+#include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/utils/pybind.h>
+
+#include <pybind11/gil_safe_call_once.h>
+
+#include <algorithm>
+#include <optional>
+
+namespace libgrad::detail {
+
+/// Operands as Python gave them; borrowed.
+using Objects = c10::SmallVector<PyObject*, 4>;
+
+inline py::tuple to_tuple(const Objects& objects) {
+  py::tuple tuple(objects.size());
+  for (size_t i = 0; i < objects.size(); ++i) {
+    tuple[i] = py::reinterpret_borrow<py::object>(objects[i]);
+  }
+  return tuple;
+}
+
+/// What is used of torch's Python modules; looked up once, never released.
+struct TorchObjects {
+  py::object graph = py::module_::import("torch.autograd.graph");
+  py::object gradient_edge = graph.attr("GradientEdge");
+  py::object log = graph.attr("log");
+  py::dict log_cache = py::getattr(log, "_cache", py::dict());
+  py::int_ debug = 10; // logging.DEBUG
+  py::object has_torch_function =
+      py::module_::import("torch._C").attr("_has_torch_function");
+
+  py::object modules = py::module_::import("sys").attr("modules");
+  py::str context_reader = "torch._functorch._aot_autograd.runtime_wrappers";
+
+  static const TorchObjects& get() {
+    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<TorchObjects>
+        storage;
+    return storage.call_once_and_store_result([] { return TorchObjects(); })
+        .get_stored();
+  }
+};
+
+inline bool is_gradient_edge(py::handle object) {
+  return py::isinstance(object, TorchObjects::get().gradient_edge);
+}
+
+/// True when torch logs each node that the engine runs.
+inline bool logs_nodes() {
+  const auto& torch = TorchObjects::get();
+  py::handle enabled =
+      PyDict_GetItem(torch.log_cache.ptr(), torch.debug.ptr());
+  return enabled ? enabled.ptr() == Py_True
+                 : torch.log.attr("isEnabledFor")(torch.debug).cast<bool>();
+}
+
+/// True when none of `operands` can override a call.
+inline bool all_plain(const Objects& operands) {
+  return std::all_of(
+      operands.begin(), operands.end(), THPVariable_CheckExact);
+}
+
+/// True when __torch_function__, of a subclass or of a mode, wants to see a
+/// call with `outputs` and `inputs`.
+inline bool overridden(const Objects& outputs, const Objects& inputs) {
+  if (!at::impl::torch_function_mode_enabled() && all_plain(outputs) &&
+      all_plain(inputs)) {
+    return false;
+  }
+  Objects operands = outputs;
+  operands.append(inputs.begin(), inputs.end());
+  return TorchObjects::get()
+      .has_torch_function(to_tuple(operands))
+      .cast<bool>();
+}
+
+/// The node in a THPFunction: weak up to torch 2.12, owned since 2.13.
+template <class Function>
+NodePtr node_of(const Function& function) {
+  if constexpr (requires { function.cdata.lock(); }) {
+    return function.cdata.lock();
+  } else {
+    return function.cdata;
+  }
+}
+
+/// The edge that a Python GradientEdge stands for.
+inline Edge unpack_gradient_edge(py::handle edge) {
+  const py::object node = edge.attr("node");
+  const auto input_nr = edge.attr("output_nr").cast<uint32_t>();
+  if (THPFunction_Check(node.ptr())) {
+    return {node_of(*reinterpret_cast<THPFunction*>(node.ptr())), input_nr};
+  }
+  if (torch::autograd::THPCppFunction_Check(node.ptr())) {
+    return {
+        reinterpret_cast<torch::autograd::THPCppFunction*>(node.ptr())->cdata,
+        input_nr};
+  }
+  throw py::attribute_error(
+      "GradientEdge's first object must be an autograd.graph.Node but got " +
+      std::string(Py_TYPE(node.ptr())->tp_name));
+}
+
+/// What torch puts around a run of the engine: hooks for its debug log, and
+/// the caller's contextvars where a backward that is compiled on a device
+/// thread finds them. The latter slow down every node, so they are left out
+/// while nothing that reads them has been imported.
+class EngineScope {
+ public:
+  explicit EngineScope(const Objects& roots) {
+    const auto& torch = TorchObjects::get();
+    if (logs_nodes()) {
+      unregister_ = torch.graph.attr(
+          "_register_logging_hooks_on_whole_graph")(to_tuple(roots));
+    }
+    if (PyDict_Contains(torch.modules.ptr(), torch.context_reader.ptr()) == 1) {
+      stash_context();
+    }
+  }
+  EngineScope(const EngineScope&) = delete;
+  EngineScope& operator=(const EngineScope&) = delete;
+  ~EngineScope() {
+    if (previous_) {
+      at::impl::ThreadLocalPythonObjects::set_state(std::move(*previous_));
+    }
+    if (unregister_) {
+      py::error_scope keep_error;
+      try {
+        unregister_();
+      } catch (py::error_already_set& error) {
+        error.discard_as_unraisable("libgrad");
+      }
+    }
+  }
+
+ private:
+  void stash_context() {
+    auto context = py::reinterpret_steal<py::object>(PyContext_CopyCurrent());
+    if (!context) {
+      throw py::error_already_set();
+    }
+    previous_ = at::impl::ThreadLocalPythonObjects::get_state();
+    at::impl::ThreadLocalPythonObjects::set(
+        "context",
+        std::make_shared<c10::SafePyObject>(
+            context.release().ptr(), getPyInterpreter()));
+  }
+
+  std::optional<at::impl::ThreadLocalPythonObjects> previous_;
+  py::object unregister_;
+};
+
+} // namespace libgrad::detail

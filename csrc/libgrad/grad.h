@@ -1,0 +1,260 @@
+/// libgrad/grad.h -- gradients by LibTorch's engine, with PyTorch's options.
+
+#pragma once
+
+#include <libgrad/detail/edges.h>
+#include <libgrad/detail/seeds.h>
+#include <libgrad/detail/vmap.h>
+
+#include <ATen/Functions.h> // zeros_like
+#include <torch/csrc/autograd/autograd.h>
+
+#include <optional>
+
+namespace libgrad {
+
+using torch::autograd::Edge;
+using torch::autograd::edge_list;
+using torch::autograd::variable_list;
+
+/// Options of `grad`, by the names and with the defaults of
+/// torch.autograd.grad.
+struct GradOptions {
+  /// The vectors v of vᵀJ, one for each output and of its shape, dtype and
+  /// device; undefined (or none at all) for outputs with one element.
+  variable_list grad_outputs = {};
+  /// Keep what the graph saved, so that it can be differentiated again.
+  /// Defaults to `create_graph`.
+  std::optional<bool> retain_graph = std::nullopt;
+  /// Record the gradients' own graph, so that they can be differentiated.
+  bool create_graph = false;
+  /// Give an undefined gradient for inputs that the outputs do not depend on,
+  /// instead of an error. Defaults to `materialize_grads`.
+  std::optional<bool> allow_unused = std::nullopt;
+  /// The first dimension of every seed is a batch of vectors.
+  bool is_grads_batched = false;
+  /// Give zeros, instead of an undefined gradient, for unused inputs.
+  bool materialize_grads = false;
+};
+
+/// Options of `backward`, by the names and with the defaults of
+/// torch.autograd.backward.
+struct BackwardOptions {
+  variable_list grad_tensors = {}; ///< as GradOptions::grad_outputs
+  std::optional<bool> retain_graph = std::nullopt;
+  bool create_graph = false;
+  /// Accumulate into these alone; none means every leaf of the graph.
+  variable_list inputs = {};
+};
+
+/// BackwardOptions for edges of the graph.
+struct EdgeBackwardOptions {
+  variable_list grad_tensors = {};
+  std::optional<bool> retain_graph = std::nullopt;
+  bool create_graph = false;
+  edge_list inputs = {};
+};
+
+namespace detail {
+
+inline void check_grad_options(const GradOptions& options, size_t inputs) {
+  TORCH_CHECK_VALUE(
+      !options.materialize_grads || options.allow_unused.value_or(true),
+      "grad: Expected allow_unused to be True or not passed when "
+      "materialize_grads=True, but got: allow_unused=False.");
+  TORCH_CHECK(inputs > 0, "`inputs` argument to `grad()` cannot be empty.");
+}
+
+inline void check_inputs(const Call& call, const variable_list& inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    TORCH_CHECK(
+        inputs[i].defined() && inputs[i].requires_grad(),
+        call.name,
+        ": One of the differentiated Tensors does not require grad: inputs[",
+        i,
+        "] (",
+        describe(inputs[i]),
+        "); call requires_grad_() on it before it is used");
+  }
+}
+
+inline void check_inputs(const Call& call, const edge_list& inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    TORCH_CHECK(
+        inputs[i].is_valid(),
+        call.name,
+        ": inputs[",
+        i,
+        "] is an edge to nowhere");
+    TORCH_CHECK_INDEX(
+        in_range(inputs[i]) || inputs[i].function->num_inputs() == 0,
+        call.name,
+        ": inputs[",
+        i,
+        "] is edge ",
+        inputs[i].input_nr,
+        " of ",
+        inputs[i].function->name(),
+        ", which has ",
+        inputs[i].function->num_inputs());
+  }
+}
+
+inline void check_no_transform() {
+  TORCH_CHECK(
+      !functorch_active(),
+      "backward() called inside a functorch transform. This is not supported, "
+      "please use torch.func.grad or torch.func.vjp instead or call backward() "
+      "outside of functorch transforms.");
+  TORCH_CHECK(
+      !in_vmap(),
+      "backward() called inside torch.vmap. This is not supported, please call "
+      "backward() outside torch.vmap or instead use grad() inside torch.vmap");
+}
+
+/// Fills or refuses what the engine left undefined. `inputs` are the tensors
+/// to take zeros after; an undefined one stands for an edge.
+inline void finish(
+    variable_list& grads,
+    const variable_list& inputs,
+    const GradOptions& options) {
+  const bool allowed =
+      options.allow_unused.value_or(options.materialize_grads);
+  for (size_t i = 0; i < grads.size(); ++i) {
+    if (grads[i].defined()) {
+      continue;
+    }
+    TORCH_CHECK(
+        allowed,
+        "grad: The differentiated Tensor at index ",
+        i,
+        " appears to not have been used in the graph. Set allow_unused=True "
+        "if this is the desired behavior. (inputs[",
+        i,
+        "] is ",
+        inputs[i].defined() ? describe(inputs[i]) : "a GradientEdge",
+        ')');
+    if (options.materialize_grads) {
+      TORCH_CHECK(
+          inputs[i].defined(),
+          "grad: materialize_grads cannot be used when the given input is a "
+          "GradientEdge: inputs[",
+          i,
+          "] was not used in the graph");
+      grads[i] =
+          at::zeros_like(inputs[i]).requires_grad_(options.create_graph);
+    }
+  }
+}
+
+/// `grad` of edges; `inputs` are the tensors behind `targets`, undefined
+/// where the caller gave an edge.
+inline variable_list grad_edges(
+    const edge_list& roots,
+    const edge_list& targets,
+    const variable_list& inputs,
+    const GradOptions& options) {
+  check_grad_options(options, targets.size());
+  check_inputs(kGrad, targets);
+  const auto seeds = make_seeds(
+      kGrad, roots, options.grad_outputs, options.is_grads_batched);
+  const bool keep = options.retain_graph.value_or(options.create_graph);
+  auto run = [&](const variable_list& vectors) {
+    return execute(roots, vectors, keep, options.create_graph, false, targets);
+  };
+  auto grads = options.is_grads_batched ? run_batched(seeds, run) : run(seeds);
+  finish(grads, inputs, options);
+  return grads;
+}
+
+} // namespace detail
+
+/// Gradients of `outputs` with respect to `inputs`: for each input the sum of
+/// vᵀJ over the outputs, of the input's shape, dtype and device. Nothing is
+/// accumulated: `.grad` stays as it is.
+///
+///     auto x = torch::tensor({1.0, 2.0}, torch::requires_grad());
+///     auto g = libgrad::grad({(x * x).sum()}, {x});       // {[2, 4]}
+///     auto h = libgrad::grad({x * x}, {x}, {.grad_outputs = {v}});
+///
+/// Throws c10::Error as torch::autograd::grad does (which it calls), naming
+/// the argument; c10::ValueError for options that contradict each other.
+inline variable_list grad(
+    const variable_list& outputs,
+    const variable_list& inputs,
+    const GradOptions& options = {}) {
+  detail::check_grad_options(options, inputs.size());
+  if (detail::in_vmap()) {
+    detail::check_not_batched(outputs, "outputs");
+    detail::check_not_batched(inputs, "inputs");
+  }
+  const auto& seeds = options.grad_outputs;
+  detail::check_outputs(
+      detail::kGrad, outputs, seeds, options.is_grads_batched);
+  detail::check_inputs(detail::kGrad, inputs);
+  auto run = [&](const variable_list& vectors) {
+    return torch::autograd::grad(
+        outputs,
+        inputs,
+        vectors,
+        options.retain_graph,
+        options.create_graph,
+        /*allow_unused=*/true); // `finish` says which one is unused
+  };
+  auto grads = options.is_grads_batched ? detail::run_batched(seeds, run)
+                                        : run(seeds);
+  detail::finish(grads, inputs, options);
+  return grads;
+}
+
+/// The same from edge to edge of the graph (Edge{node, input number}), for
+/// gradients at places that no tensor is kept for.
+inline variable_list grad(
+    const edge_list& outputs,
+    const edge_list& inputs,
+    const GradOptions& options = {}) {
+  return detail::grad_edges(
+      outputs, inputs, variable_list(inputs.size()), options);
+}
+
+/// Adds the gradients of `tensors` to `.grad` of the graph's leaves, or of
+/// `options.inputs`. Call it twice and they are summed: zeroing is yours.
+///
+///     libgrad::backward({loss});
+///     libgrad::backward({loss}, {.retain_graph = true, .inputs = {w}});
+///
+/// Throws as torch::autograd::backward does (which it calls), naming the
+/// argument; then no `.grad` has been touched unless the engine had started.
+inline void backward(
+    const variable_list& tensors,
+    const BackwardOptions& options = {}) {
+  detail::check_no_transform();
+  detail::check_outputs(
+      detail::kBackward, tensors, options.grad_tensors, /*batched=*/false);
+  detail::check_inputs(detail::kBackward, options.inputs);
+  torch::autograd::backward(
+      tensors,
+      options.grad_tensors,
+      options.retain_graph,
+      options.create_graph,
+      options.inputs);
+}
+
+/// The same from edges of the graph, and into edges of it.
+inline void backward(
+    const edge_list& tensors,
+    const EdgeBackwardOptions& options) {
+  detail::check_no_transform();
+  detail::check_inputs(detail::kBackward, options.inputs);
+  const auto seeds = detail::make_seeds(
+      detail::kBackward, tensors, options.grad_tensors, /*batched=*/false);
+  detail::execute(
+      tensors,
+      seeds,
+      options.retain_graph.value_or(options.create_graph),
+      options.create_graph,
+      /*accumulate=*/true,
+      options.inputs);
+}
+
+} // namespace libgrad

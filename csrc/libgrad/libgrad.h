@@ -1,0 +1,7 @@
+/// libgrad/libgrad.h -- all of the C++ library.
+
+#pragma once
+
+#include <libgrad/draw.h>
+#include <libgrad/grad.h>
+#include <libgrad/graph.h>

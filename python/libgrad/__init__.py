@@ -1,0 +1,42 @@
+"""LibTorch's C++ autograd, complete: callable from Python, reusable from C++."""
+
+from __future__ import annotations
+
+from ._compat import check_torch as _check_torch
+
+_check_torch()  # before the extension, which needs that torch's symbols
+
+from ._C import __version__, is_grad_enabled, is_inference_mode_enabled  # noqa: E402
+from ._grad import backward, grad  # noqa: E402
+from ._graph import Node, node, print_graph  # noqa: E402
+from ._modes import (  # noqa: E402
+    detect_anomaly,
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
+from ._paths import cmake_dir, include_dir  # noqa: E402
+
+__all__ = [
+    "Node",
+    "__version__",
+    "backward",
+    "cmake_dir",
+    "detect_anomaly",
+    "enable_grad",
+    "grad",
+    "include_dir",
+    "inference_mode",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "no_grad",
+    "node",
+    "print_graph",
+    "set_grad_enabled",
+]
+
+for _name in __all__:  # reprs, pickles and tracebacks speak of libgrad alone
+    if hasattr(globals()[_name], "__module__"):
+        globals()[_name].__module__ = "libgrad"
+del _name

@@ -1,0 +1,46 @@
+"""``python -m libgrad``: see it work, ask what it is, find its C++ side."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import __version__, cmake_dir, include_dir
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m libgrad", description="LibTorch's C++ autograd from Python."
+    )
+    parser.add_argument("--version", action="version", version=f"libgrad {__version__}")
+    parser.add_argument("--includedir", action="store_true", help="print the C++ include directory")
+    parser.add_argument(
+        "--cmakedir", action="store_true", help="print the directory of libgradConfig.cmake"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    demo = commands.add_parser("demo", help="differentiate, train a network, measure the overhead")
+    demo.add_argument("--device", default="cpu", help="where to run: cpu (default) or cuda")
+    commands.add_parser("info", help="print versions and paths")
+    options = parser.parse_args(arguments)
+
+    if options.includedir or options.cmakedir:
+        if options.includedir:
+            print(include_dir())
+        if options.cmakedir:
+            print(cmake_dir())
+        return 0
+    if options.command == "demo":
+        from ._demo import demo as run_demo
+
+        return run_demo(options.device)
+    if options.command == "info":
+        from ._info import info
+
+        print(info())
+        return 0
+    parser.print_help()
+    return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,74 @@
+"""`node` and `print_graph`: the graph's own words, from libgrad/graph.h and libgrad/draw.h."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from . import _C
+from ._C import Node
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Node", "node", "print_graph"]
+
+
+def node(tensor: Tensor) -> Node:
+    """Return the node of the graph that made `tensor`, or that accumulates into a leaf.
+
+    A `Node` is a plain value: equal and hashed by the node it stands for, which it keeps alive
+    together with everything behind it. Walking it costs no recursion, however deep the graph.
+
+    >>> x = torch.tensor(2.0, requires_grad=True)
+    >>> y = torch.tensor(3.0, requires_grad=True)
+    >>> f = (x + y) * (y + 1)
+    >>> libgrad.node(f).name
+    'MulBackward0'
+    >>> [(n.name, i) for n, i in libgrad.node(f).next]
+    [('AddBackward0', 0), ('AddBackward0', 0)]
+    >>> libgrad.node(f).inputs
+    (InputMetadata(shape=[], dtype=torch.float32, device=cpu),)
+    >>> libgrad.node(x).variable is x
+    True
+
+    Raises:
+        RuntimeError: `tensor` does not require grad, so no node made it.
+        TypeError: `tensor` is not a tensor.
+    """
+    return _C.node(tensor)
+
+
+def print_graph(
+    tensor: Tensor,
+    params: Mapping[str, Tensor] | None = None,
+    *,
+    max_depth: int = 32,
+    file: TextIO | None = None,
+) -> None:
+    """Print the graph behind `tensor` as a tree: it on top, leaves at the ends.
+
+    Below each node stand those that its gradients go to, each with the dtype and shape of the
+    gradient. A node that is reached twice is drawn once.
+
+    >>> x = torch.tensor(2.0, requires_grad=True)
+    >>> y = torch.tensor(3.0, requires_grad=True)
+    >>> libgrad.print_graph((x + y) * (y + 1), {"x": x, "y": y})
+    MulBackward0  float32 []
+    ├── AddBackward0  float32 []
+    │   ├── AccumulateGrad  x: float32 []
+    │   └── AccumulateGrad  y: float32 []
+    └── AddBackward0  float32 []
+        └── AccumulateGrad  y: float32 []
+
+    Args:
+        tensor: What to start from; it must require grad.
+        params: Names of leaves, such as ``dict(model.named_parameters())``.
+        max_depth: How many levels are drawn below the first.
+        file: Where to print; standard output by default.
+
+    Raises:
+        RuntimeError: `tensor` does not require grad.
+        TypeError: `tensor` is not a tensor.
+    """
+    print(_C.to_text(tensor, dict(params or {}), max_depth), end="", file=file)
