@@ -1,38 +1,57 @@
+#include "arguments.h"
+#include "docs.h"
 #include "operands.h"
 
 using libgrad::detail::accumulate_edge;
 using libgrad::detail::EngineScope;
-using libgrad::detail::overridden;
 using libgrad::detail::root_edge;
 using libgrad::detail::target_edge;
-using OptionalBool = std::optional<bool>;
 
 namespace {
 
-py::object grad(
-    py::handle outputs,
-    py::handle inputs,
-    py::handle grad_outputs,
-    OptionalBool retain_graph,
-    bool create_graph,
-    OptionalBool allow_unused,
-    bool is_grads_batched,
-    bool materialize_grads,
-    bool dispatch) {
-  const auto ys = Operands::outputs(outputs, "grad", "outputs");
-  const auto xs = Operands::inputs(inputs, "grad");
-  if (dispatch && overridden(ys.items(), xs.items())) {
-    return py::reinterpret_borrow<py::object>(Py_NotImplemented);
+void warn_deprecated(const char* message) {
+  if (PyErr_WarnEx(PyExc_FutureWarning, message, /*stack_level=*/1) != 0) {
+    throw py::error_already_set();
+  }
+}
+
+/// Offers the call to __torch_function__: libgrad._overrides.<name>(*args).
+template <size_t N>
+PyObject* call_override(
+    const char* name,
+    const std::array<PyObject*, N>& args) {
+  py::list list;
+  for (PyObject* arg : args) {
+    list.append(arg ? py::handle(arg) : py::handle(Py_None));
+  }
+  return py::module_::import("libgrad._overrides")
+      .attr(name)(*list)
+      .release()
+      .ptr();
+}
+
+PyObject* run_grad(const std::array<PyObject*, 9>& args, bool dispatch) {
+  const auto ys = Operands::outputs(args[0], "grad", "outputs");
+  const auto xs = Operands::inputs(args[1], "grad");
+  if (dispatch && overridden(ys, xs)) {
+    return call_override("grad", args);
+  }
+  if (!read_flag(args[5], "grad", "only_inputs", true)) {
+    warn_deprecated(
+        "only_inputs argument is deprecated and is ignored now (defaults to "
+        "True). To accumulate gradient for other parts of the graph, please "
+        "use libgrad.backward.");
   }
   const auto y = ys.tensors();
   const auto x = xs.tensors();
   const libgrad::GradOptions options{
-      .grad_outputs = read_seeds(grad_outputs, "grad", "grad_outputs"),
-      .retain_graph = retain_graph,
-      .create_graph = create_graph,
-      .allow_unused = allow_unused,
-      .is_grads_batched = is_grads_batched,
-      .materialize_grads = materialize_grads};
+      .grad_outputs = read_seeds(args[2], "grad", "grad_outputs"),
+      .retain_graph = read_optional_flag(args[3], "grad", "retain_graph"),
+      .create_graph = read_flag(args[4], "grad", "create_graph", false),
+      .allow_unused = read_optional_flag(args[6], "grad", "allow_unused"),
+      .is_grads_batched = read_flag(args[7], "grad", "is_grads_batched", false),
+      .materialize_grads =
+          read_flag(args[8], "grad", "materialize_grads", false)};
   libgrad::variable_list grads;
   {
     EngineScope scope(ys.items());
@@ -46,68 +65,118 @@ py::object grad(
       grads = libgrad::grad(y, x, options);
     }
   }
-  return xs.like_argument(grads);
+  return xs.like_argument(std::move(grads)).release().ptr();
 }
 
-py::object backward(
-    py::handle tensors,
-    py::handle grad_tensors,
-    OptionalBool retain_graph,
-    bool create_graph,
-    py::handle inputs,
-    bool dispatch) {
-  const auto ys = Operands::outputs(tensors, "backward", "tensors");
-  const auto xs = Operands::inputs(
-      inputs.is_none() ? py::tuple() : inputs, "backward");
+PyObject* run_backward(const std::array<PyObject*, 6>& args, bool dispatch) {
+  const bool every_leaf = !args[5] || args[5] == Py_None;
+  const auto ys = Operands::outputs(args[0], "backward", "tensors");
+  const auto xs = every_leaf ? Operands::none("backward")
+                             : Operands::inputs(args[5], "backward");
   TORCH_CHECK(
-      inputs.is_none() || !xs.items().empty(),
+      every_leaf || !xs.items().empty(),
       "`inputs` argument to `backward()` cannot be empty.");
-  if (dispatch && overridden(ys.items(), xs.items())) {
-    return py::reinterpret_borrow<py::object>(Py_NotImplemented);
+  PyObject* seed_argument = args[1];
+  if (args[4] && args[4] != Py_None) {
+    warn_deprecated(
+        "`grad_variables` is deprecated. Use `grad_tensors` instead.");
+    TORCH_CHECK(
+        !seed_argument || seed_argument == Py_None,
+        "`grad_tensors` and `grad_variables` (deprecated) arguments both "
+        "passed to `backward()`. Please only use `grad_tensors`.");
+    seed_argument = args[4];
+  }
+  if (dispatch && overridden(ys, xs)) {
+    return call_override(
+        "backward",
+        std::array{args[0], seed_argument, args[2], args[3], args[5]});
   }
   const auto y = ys.tensors();
   const auto x = xs.tensors();
-  auto seeds = read_seeds(grad_tensors, "backward", "grad_tensors");
+  auto seeds = read_seeds(seed_argument, "backward", "grad_tensors");
+  const auto retain = read_optional_flag(args[2], "backward", "retain_graph");
+  const auto create = read_flag(args[3], "backward", "create_graph", false);
   EngineScope scope(ys.items());
   if (ys.has_edges() || xs.has_edges()) {
     const auto roots = ys.edges(y, root_edge);
     const auto targets = xs.edges(x, accumulate_edge);
     py::gil_scoped_release no_gil;
-    libgrad::backward(
-        roots, {std::move(seeds), retain_graph, create_graph, targets});
+    libgrad::backward(roots, {std::move(seeds), retain, create, targets});
   } else {
     py::gil_scoped_release no_gil;
-    libgrad::backward(y, {std::move(seeds), retain_graph, create_graph, x});
+    libgrad::backward(y, {std::move(seeds), retain, create, x});
   }
-  return py::none();
+  Py_RETURN_NONE;
+}
+
+/// `self` is the module for the public function, null for the one that
+/// libgrad._overrides calls when __torch_function__ has declined.
+PyObject* grad(
+    PyObject* self,
+    PyObject* const* args,
+    Py_ssize_t positional,
+    PyObject* keywords) {
+  HANDLE_TH_ERRORS
+  static const Signature<9> signature(
+      "grad",
+      2,
+      {"outputs",
+       "inputs",
+       "grad_outputs",
+       "retain_graph",
+       "create_graph",
+       "only_inputs",
+       "allow_unused",
+       "is_grads_batched",
+       "materialize_grads"});
+  return run_grad(signature.parse(args, positional, keywords), self != nullptr);
+  END_HANDLE_TH_ERRORS
+}
+
+PyObject* backward(
+    PyObject* self,
+    PyObject* const* args,
+    Py_ssize_t positional,
+    PyObject* keywords) {
+  HANDLE_TH_ERRORS
+  static const Signature<6> signature(
+      "backward",
+      1,
+      {"tensors",
+       "grad_tensors",
+       "retain_graph",
+       "create_graph",
+       "grad_variables",
+       "inputs"});
+  return run_backward(
+      signature.parse(args, positional, keywords), self != nullptr);
+  END_HANDLE_TH_ERRORS
+}
+
+PyMethodDef method(
+    const char* name,
+    PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*),
+    const char* doc) {
+  return {
+      name,
+      reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function)),
+      METH_FASTCALL | METH_KEYWORDS,
+      doc};
+}
+
+void define(py::module_& m, const char* name, PyMethodDef* def, PyObject* self) {
+  m.attr(name) = py::reinterpret_steal<py::object>(
+      PyCFunction_NewEx(def, self, py::str("libgrad").ptr()));
 }
 
 } // namespace
 
 void bind_grad(py::module_& m) {
-  m.def(
-      "grad",
-      wrap_pybind_function(grad),
-      "outputs"_a,
-      "inputs"_a,
-      "grad_outputs"_a,
-      "retain_graph"_a,
-      "create_graph"_a,
-      "allow_unused"_a,
-      "is_grads_batched"_a,
-      "materialize_grads"_a,
-      "dispatch"_a = true,
-      "libgrad::grad, or NotImplemented when __torch_function__ wants the "
-      "call and `dispatch` is true.");
-  m.def(
-      "backward",
-      wrap_pybind_function(backward),
-      "tensors"_a,
-      "grad_tensors"_a,
-      "retain_graph"_a,
-      "create_graph"_a,
-      "inputs"_a,
-      "dispatch"_a = true,
-      "libgrad::backward, or NotImplemented when __torch_function__ wants the "
-      "call and `dispatch` is true.");
+  static PyMethodDef grad_def = method("grad", grad, docs::kGrad);
+  static PyMethodDef backward_def =
+      method("backward", backward, docs::kBackward);
+  define(m, "grad", &grad_def, m.ptr());
+  define(m, "backward", &backward_def, m.ptr());
+  define(m, "_grad", &grad_def, nullptr);
+  define(m, "_backward", &backward_def, nullptr);
 }

@@ -1,6 +1,6 @@
 #include "operands.h"
 
-#include <algorithm>
+#include <ATen/PythonTorchFunctionTLS.h>
 
 using libgrad::edge_list;
 using libgrad::variable_list;
@@ -51,8 +51,9 @@ bool is_mapping(py::handle object) {
       object, py::module_::import("collections.abc").attr("Mapping"));
 }
 
-py::object wrap(const at::Tensor& tensor) {
-  return py::reinterpret_steal<py::object>(THPVariable_Wrap(tensor));
+py::object wrap(at::Tensor&& tensor) {
+  return py::reinterpret_steal<py::object>(
+      THPVariable_Wrap(std::move(tensor)));
 }
 
 } // namespace
@@ -87,16 +88,21 @@ Operands Operands::inputs(py::handle object, const char* function) {
 
 void Operands::read(py::handle object) {
   if (is_single(object)) {
-    items_ = {object.ptr()};
-  } else {
-    owner_ = to_tuple(object, function_, argument_);
-    for (py::handle item : py::reinterpret_borrow<py::tuple>(owner_)) {
-      items_.push_back(item.ptr());
-    }
+    add(object.ptr());
+    return;
   }
-  has_edges_ = std::any_of(items_.begin(), items_.end(), [](PyObject* item) {
-    return !THPVariable_Check(item) && is_gradient_edge(item);
-  });
+  owner_ = to_tuple(object, function_, argument_);
+  for (py::handle item : py::reinterpret_borrow<py::tuple>(owner_)) {
+    add(item.ptr());
+  }
+}
+
+void Operands::add(PyObject* item) {
+  items_.push_back(item);
+  if (!THPVariable_CheckExact(item)) {
+    plain_ = false;
+    has_edges_ |= !THPVariable_Check(item) && is_gradient_edge(item);
+  }
 }
 
 variable_list Operands::tensors() const {
@@ -139,26 +145,34 @@ edge_list Operands::edges(
   return edges;
 }
 
-py::object Operands::like_argument(const variable_list& grads) const {
+py::object Operands::like_argument(variable_list grads) const {
   if (keys_) {
     py::dict result;
     for (size_t i = 0; i < grads.size(); ++i) {
-      result[keys_[py::int_(i)]] = wrap(grads[i]);
+      result[keys_[py::int_(i)]] = wrap(std::move(grads[i]));
     }
     return result;
   }
   py::tuple result(grads.size());
   for (size_t i = 0; i < grads.size(); ++i) {
-    PyTuple_SET_ITEM(result.ptr(), i, wrap(grads[i]).release().ptr());
+    PyTuple_SET_ITEM(result.ptr(), i, wrap(std::move(grads[i])).release().ptr());
   }
   return result;
+}
+
+bool overridden(const Operands& outputs, const Operands& inputs) {
+  if (outputs.plain() && inputs.plain() &&
+      !at::impl::torch_function_mode_enabled()) {
+    return false;
+  }
+  return libgrad::detail::has_torch_function(outputs.items(), inputs.items());
 }
 
 variable_list read_seeds(
     py::handle object,
     const char* function,
     const char* argument) {
-  if (object.is_none()) {
+  if (!object || object.is_none()) {
     return {};
   }
   if (THPVariable_Check(object.ptr())) {
@@ -180,4 +194,37 @@ variable_list read_seeds(
     }
   }
   return seeds;
+}
+
+bool read_flag(
+    py::handle object,
+    const char* function,
+    const char* argument,
+    bool otherwise) {
+  if (!object) {
+    return otherwise;
+  }
+  if (PyBool_Check(object.ptr())) {
+    return object.ptr() == Py_True;
+  }
+  const int truth =
+      PyIndex_Check(object.ptr()) ? PyObject_IsTrue(object.ptr()) : -1;
+  if (truth < 0) {
+    PyErr_Clear();
+    raise(
+        PyExc_TypeError,
+        std::string(function) + ": " + argument + " must be a bool, but '" +
+            type_name(object) + "' object cannot be interpreted as an integer");
+  }
+  return truth == 1;
+}
+
+std::optional<bool> read_optional_flag(
+    py::handle object,
+    const char* function,
+    const char* argument) {
+  if (!object || object.is_none()) {
+    return std::nullopt;
+  }
+  return read_flag(object, function, argument, false);
 }

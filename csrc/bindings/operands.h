@@ -20,9 +20,15 @@ class Operands {
   /// The same for `inputs`, which may also be the values of a dict.
   static Operands inputs(py::handle object, const char* function);
 
+  /// No operands.
+  static Operands none(const char* function) { return {function, "inputs"}; }
+
   const libgrad::detail::Objects& items() const { return items_; }
 
   bool has_edges() const { return has_edges_; }
+
+  /// True when there is nothing but tensors, none of a subclass.
+  bool plain() const { return plain_; }
 
   /// The tensors; undefined where there is an edge.
   libgrad::variable_list tensors() const;
@@ -33,24 +39,42 @@ class Operands {
       libgrad::Edge (*edge_of)(const at::Tensor&)) const;
 
   /// `grads` as the caller wants them: a tuple, or a dict with the same keys.
-  py::object like_argument(const libgrad::variable_list& grads) const;
+  py::object like_argument(libgrad::variable_list grads) const;
 
  private:
   Operands(const char* function, const char* argument)
       : function_(function), argument_(argument) {}
   void read(py::handle object);
+  void add(PyObject* item);
 
   libgrad::detail::Objects items_;
   py::object owner_; // of items_, when they are not the argument itself
   py::object keys_; // of the argument, when it is a dict
   bool has_edges_ = false;
+  bool plain_ = true;
   const char* function_;
   const char* argument_;
 };
 
+/// True when __torch_function__ wants the call with these operands.
+bool overridden(const Operands& outputs, const Operands& inputs);
+
 /// The vectors of a vector-Jacobian product: None, a tensor, or a sequence of
-/// tensors and None. No vectors at all for None.
+/// tensors and None. No vectors at all for null and None.
 libgrad::variable_list read_seeds(
+    py::handle object,
+    const char* function,
+    const char* argument);
+
+/// A bool, or what counts as one (an int); `otherwise` when it is null.
+bool read_flag(
+    py::handle object,
+    const char* function,
+    const char* argument,
+    bool otherwise);
+
+/// The same; nothing for null and None.
+std::optional<bool> read_optional_flag(
     py::handle object,
     const char* function,
     const char* argument);

@@ -152,7 +152,7 @@ class TextWriter {
 ///     // ├── AddBackward0  float32 []
 ///     // │   ├── AccumulateGrad  x: float32 []
 ///     // │   └── AccumulateGrad  y: float32 []
-///     // └── AddBackward0  float32 []
+///     // └── AddBackward1  float32 []
 ///     //     └── AccumulateGrad  y: float32 []
 ///
 /// Throws c10::Error when `tensor` does not require grad.

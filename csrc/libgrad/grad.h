@@ -147,8 +147,24 @@ inline void finish(
   }
 }
 
-/// `grad` of edges; `inputs` are the tensors behind `targets`, undefined
-/// where the caller gave an edge.
+/// `grad` after the checks of what is special to tensors or edges. `inputs`
+/// are the tensors behind `targets`, undefined where the caller gave an edge.
+inline variable_list run_grad(
+    const edge_list& roots,
+    const variable_list& seeds,
+    const edge_list& targets,
+    const variable_list& inputs,
+    const GradOptions& options) {
+  const bool keep = options.retain_graph.value_or(options.create_graph);
+  auto run = [&](const variable_list& vectors) {
+    return execute(roots, vectors, keep, options.create_graph, false, targets);
+  };
+  auto grads = options.is_grads_batched ? run_batched(seeds, run) : run(seeds);
+  finish(grads, inputs, options);
+  return grads;
+}
+
+/// `grad` of edges, or of edges and tensors.
 inline variable_list grad_edges(
     const edge_list& roots,
     const edge_list& targets,
@@ -158,13 +174,7 @@ inline variable_list grad_edges(
   check_inputs(kGrad, targets);
   const auto seeds = make_seeds(
       kGrad, roots, options.grad_outputs, options.is_grads_batched);
-  const bool keep = options.retain_graph.value_or(options.create_graph);
-  auto run = [&](const variable_list& vectors) {
-    return execute(roots, vectors, keep, options.create_graph, false, targets);
-  };
-  auto grads = options.is_grads_batched ? run_batched(seeds, run) : run(seeds);
-  finish(grads, inputs, options);
-  return grads;
+  return run_grad(roots, seeds, targets, inputs, options);
 }
 
 } // namespace detail
@@ -177,8 +187,9 @@ inline variable_list grad_edges(
 ///     auto g = libgrad::grad({(x * x).sum()}, {x});       // {[2, 4]}
 ///     auto h = libgrad::grad({x * x}, {x}, {.grad_outputs = {v}});
 ///
-/// Throws c10::Error as torch::autograd::grad does (which it calls), naming
-/// the argument; c10::ValueError for options that contradict each other.
+/// Throws c10::Error as torch::autograd::grad does, naming the argument;
+/// c10::ValueError for options that contradict each other. The engine is
+/// called as torch::autograd::grad calls it, without its copies of the lists.
 inline variable_list grad(
     const variable_list& outputs,
     const variable_list& inputs,
@@ -188,23 +199,15 @@ inline variable_list grad(
     detail::check_not_batched(outputs, "outputs");
     detail::check_not_batched(inputs, "inputs");
   }
-  const auto& seeds = options.grad_outputs;
-  detail::check_outputs(
-      detail::kGrad, outputs, seeds, options.is_grads_batched);
+  const auto seeds = detail::make_seeds(
+      detail::kGrad, outputs, options.grad_outputs, options.is_grads_batched);
   detail::check_inputs(detail::kGrad, inputs);
-  auto run = [&](const variable_list& vectors) {
-    return torch::autograd::grad(
-        outputs,
-        inputs,
-        vectors,
-        options.retain_graph,
-        options.create_graph,
-        /*allow_unused=*/true); // `finish` says which one is unused
-  };
-  auto grads = options.is_grads_batched ? detail::run_batched(seeds, run)
-                                        : run(seeds);
-  detail::finish(grads, inputs, options);
-  return grads;
+  return detail::run_grad(
+      detail::edges(outputs, detail::root_edge),
+      seeds,
+      detail::edges(inputs, detail::target_edge),
+      inputs,
+      options);
 }
 
 /// The same from edge to edge of the graph (Edge{node, input number}), for
@@ -229,12 +232,12 @@ inline void backward(
     const variable_list& tensors,
     const BackwardOptions& options = {}) {
   detail::check_no_transform();
-  detail::check_outputs(
-      detail::kBackward, tensors, options.grad_tensors, /*batched=*/false);
   detail::check_inputs(detail::kBackward, options.inputs);
+  const auto seeds = detail::make_seeds(
+      detail::kBackward, tensors, options.grad_tensors, /*batched=*/false);
   torch::autograd::backward(
       tensors,
-      options.grad_tensors,
+      seeds,
       options.retain_graph,
       options.create_graph,
       options.inputs);

@@ -15,8 +15,6 @@
 
 namespace libgrad {
 
-using namespace pybind11::literals; // "x"_a
-
 namespace detail {
 
 /// What pybind11 reads an argument of `forward` into.
@@ -87,6 +85,7 @@ void def_function(
 ///
 ///     struct Cube : torch::autograd::Function<Cube> { ... };
 ///     PYBIND11_MODULE(cube, m) {
+///       using namespace pybind11::literals;
 ///       libgrad::def_function<Cube>(m, "cube", "x"_a, "x * x * x");
 ///     }
 ///

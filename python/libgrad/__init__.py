@@ -6,17 +6,22 @@ from ._compat import check_torch as _check_torch
 
 _check_torch()  # before the extension, which needs that torch's symbols
 
-from ._C import __version__, is_grad_enabled, is_inference_mode_enabled  # noqa: E402
-from ._grad import backward, grad  # noqa: E402
-from ._graph import Node, node, print_graph  # noqa: E402
-from ._modes import (  # noqa: E402
+from ._C import (
+    __version__,
+    backward,
+    grad,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+)
+from ._graph import Node, node, print_graph
+from ._modes import (
     detect_anomaly,
     enable_grad,
     inference_mode,
     no_grad,
     set_grad_enabled,
 )
-from ._paths import cmake_dir, include_dir  # noqa: E402
+from ._paths import cmake_dir, include_dir
 
 __all__ = [
     "Node",

@@ -123,7 +123,7 @@ def measure(graph: str, call: str, device: str = "cpu", seconds: float = 2.0) ->
         variants = _variants(y, xs, call)
         for variant in variants:
             variant(20)
-        calls = max(10, min(200, int(0.004 / (variants[0](10) / 10))))
+        calls = max(10, min(300, int(0.012 / (variants[0](10) / 10))))
         rounds: list[list[float]] = []
         end = time.perf_counter() + seconds
         while len(rounds) < 15 or time.perf_counter() < end:

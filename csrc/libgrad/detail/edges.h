@@ -68,6 +68,18 @@ inline Edge accumulate_edge(const at::Tensor& input) {
   return edge;
 }
 
+/// The edges of `tensors`, each by `edge_of`.
+inline edge_list edges(
+    const variable_list& tensors,
+    Edge (*edge_of)(const at::Tensor&)) {
+  edge_list result;
+  result.reserve(tensors.size());
+  for (const auto& tensor : tensors) {
+    result.push_back(edge_of(tensor));
+  }
+  return result;
+}
+
 /// True when `edge` points at an input that its node has.
 inline bool in_range(const Edge& edge) {
   return edge.is_valid() && edge.input_nr < edge.function->num_inputs();

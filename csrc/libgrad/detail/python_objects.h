@@ -13,7 +13,6 @@
 
 #include <libgrad/detail/edges.h>
 
-#include <ATen/PythonTorchFunctionTLS.h>
 #include <ATen/ThreadLocalPythonObjects.h>
 #include <torch/csrc/PyInterpreter.h>
 #include <torch/csrc/autograd/python_cpp_function.h>
@@ -23,7 +22,6 @@
 
 #include <pybind11/gil_safe_call_once.h>
 
-#include <algorithm>
 #include <optional>
 
 namespace libgrad::detail {
@@ -73,19 +71,9 @@ inline bool logs_nodes() {
                  : torch.log.attr("isEnabledFor")(torch.debug).cast<bool>();
 }
 
-/// True when none of `operands` can override a call.
-inline bool all_plain(const Objects& operands) {
-  return std::all_of(
-      operands.begin(), operands.end(), THPVariable_CheckExact);
-}
-
 /// True when __torch_function__, of a subclass or of a mode, wants to see a
 /// call with `outputs` and `inputs`.
-inline bool overridden(const Objects& outputs, const Objects& inputs) {
-  if (!at::impl::torch_function_mode_enabled() && all_plain(outputs) &&
-      all_plain(inputs)) {
-    return false;
-  }
+inline bool has_torch_function(const Objects& outputs, const Objects& inputs) {
   Objects operands = outputs;
   operands.append(inputs.begin(), inputs.end());
   return TorchObjects::get()

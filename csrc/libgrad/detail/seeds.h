@@ -6,6 +6,9 @@
 #include <libgrad/detail/edges.h>
 
 #include <ATen/Functions.h> // ones
+#include <ATen/ScalarOps.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <c10/core/impl/TorchDispatchModeTLS.h>
 
 namespace libgrad::detail {
 
@@ -31,9 +34,6 @@ inline Expected expected(const at::Tensor& output) {
 
 inline Expected expected(const Edge& output) {
   const auto& meta = metadata(output);
-  TORCH_CHECK(
-      !meta.is_cpp_nested_tensor(),
-      "C++ NestedTensor are not supported with GradientEdge");
   return {
       meta.shape_as_dim_vector(),
       c10::typeMetaToScalarType(meta.dtype()),
@@ -44,6 +44,10 @@ inline Expected expected(const Edge& output) {
 inline bool is_cpp_nested(const at::Tensor& tensor) {
   return tensor.is_nested() &&
       !tensor.unsafeGetTensorImpl()->is_python_dispatch();
+}
+
+inline bool is_cpp_nested(const Edge& edge) {
+  return metadata(edge).is_cpp_nested_tensor();
 }
 
 inline bool same_shape(c10::SymIntArrayRef a, c10::SymIntArrayRef b) {
@@ -184,61 +188,107 @@ inline void check_count(const Call& call, size_t outputs, size_t seeds) {
       call.outputs);
 }
 
-/// Throws unless the engine can start at `outputs` with `seeds` (one for each
-/// output, undefined where a one is meant; or none at all).
-inline void check_outputs(
-    const Call& call,
-    const variable_list& outputs,
-    const variable_list& seeds,
-    bool batched) {
-  if (!seeds.empty()) {
-    check_count(call, outputs.size(), seeds.size());
-  }
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const auto& output = outputs[i];
-    TORCH_CHECK(
-        output.defined(), call.name, ": ", call.outputs, '[', i, "] is empty");
-    check_has_graph(call, i, output.requires_grad());
-    if (is_cpp_nested(output)) {
-      TORCH_CHECK(
-          !batched, "Batched grads are not supported with Nested Tensor.");
-    } else if (seeds.empty() || !seeds[i].defined()) {
-      check_implicit_seed(call, i, expected(output));
-    } else {
-      check_seed(call, i, expected(output), seeds[i], batched);
-    }
-  }
+/// True when making a tensor is seen by nobody but its owner: `like` is an
+/// ordinary tensor on the CPU, and this thread has no dispatch mode, transform
+/// or tracer.
+inline bool is_plain_cpu(const at::Tensor& like) {
+  constexpr c10::DispatchKeySet ordinary{
+      c10::DispatchKey::CPU,
+      c10::DispatchKey::AutogradCPU,
+      c10::DispatchKey::ADInplaceOrView,
+      c10::DispatchKey::AutocastCPU};
+  return like.key_set() == ordinary &&
+      c10::impl::tls_local_dispatch_key_set().included_ ==
+      c10::default_included_set &&
+      !c10::impl::TorchDispatchModeTLS::any_modes_set();
 }
 
-/// The same for edges; returns the seeds with ones where none was given.
-inline variable_list make_seeds(
+/// A one for an output with one element. The dispatcher is a twentieth of a
+/// call on a small graph, so it is passed by where it would only allocate.
+inline at::Tensor one_for(const at::Tensor& output) {
+  return output.dim() == 0 && is_plain_cpu(output)
+      ? at::detail::scalar_tensor_static(1, output.scalar_type(), at::kCPU)
+      : at::ones_like(output);
+}
+
+inline at::Tensor one_for(const Edge& output) {
+  const auto& meta = metadata(output);
+  return at::ones_symint(meta.shape_as_dim_vector(), meta.options());
+}
+
+/// Throws unless the engine can start at output `i`.
+inline void check_output(const Call& call, size_t i, const at::Tensor& output) {
+  check_has_graph(call, i, output.defined() && output.requires_grad());
+}
+
+inline void check_output(const Call& call, size_t i, const Edge& output) {
+  check_has_graph(call, i, output.is_valid());
+  TORCH_CHECK_INDEX(
+      in_range(output),
+      call.name,
+      ": ",
+      call.outputs,
+      '[',
+      i,
+      "] is edge ",
+      output.input_nr,
+      " of ",
+      output.function->name(),
+      ", which has ",
+      output.function->num_inputs());
+}
+
+/// Throws unless the nested `output`, whose shape is the engine's to check,
+/// has a seed.
+inline void check_nested_seed(
     const Call& call,
-    const edge_list& outputs,
-    variable_list seeds,
+    const at::Tensor& seed,
     bool batched) {
-  seeds.resize(seeds.empty() ? outputs.size() : seeds.size());
-  check_count(call, outputs.size(), seeds.size());
+  TORCH_CHECK(
+      !batched,
+      call.name,
+      ": Batched grads are not supported with Nested Tensor.");
+  TORCH_CHECK(
+      seed.defined(),
+      call.name,
+      ": grad can be implicitly created only for scalar outputs, but ",
+      call.outputs,
+      " has a nested tensor; pass ",
+      call.seeds);
+}
+
+/// The seeds to start at `outputs` with (tensors or edges): the given ones,
+/// checked, and ones where an entry is undefined or there are none at all.
+template <class Outputs>
+variable_list make_seeds(
+    const Call& call,
+    const Outputs& outputs,
+    const variable_list& given,
+    bool batched) {
+  if (!given.empty()) {
+    check_count(call, outputs.size(), given.size());
+  }
+  variable_list seeds;
+  seeds.reserve(outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {
-    check_has_graph(call, i, outputs[i].is_valid());
-    TORCH_CHECK_INDEX(
-        in_range(outputs[i]),
-        call.name,
-        ": ",
-        call.outputs,
-        '[',
-        i,
-        "] is edge ",
-        outputs[i].input_nr,
-        " of ",
-        outputs[i].function->name(),
-        ", which has ",
-        outputs[i].function->num_inputs());
-    const auto want = expected(outputs[i]);
-    if (seeds[i].defined()) {
-      check_seed(call, i, want, seeds[i], batched);
+    seeds.push_back(given.empty() ? at::Tensor() : given[i]);
+    check_output(call, i, outputs[i]);
+    if (is_cpp_nested(outputs[i])) {
+      check_nested_seed(call, seeds[i], batched);
+    } else if (seeds[i].defined()) {
+      check_seed(call, i, expected(outputs[i]), seeds[i], batched);
     } else {
-      check_implicit_seed(call, i, want);
-      seeds[i] = at::ones_symint(want.shape, metadata(outputs[i]).options());
+      check_implicit_seed(call, i, expected(outputs[i]));
+      TORCH_CHECK_VALUE(
+          !batched,
+          call.name,
+          ": is_grads_batched=True needs a batch of vectors for every output, "
+          "but ",
+          call.seeds,
+          '[',
+          i,
+          "] is None");
+      seeds[i] = one_for(outputs[i]);
     }
   }
   return seeds;

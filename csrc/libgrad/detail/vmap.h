@@ -66,17 +66,7 @@ class VmapLevel {
 };
 
 inline int64_t batch_size(const variable_list& seeds) {
-  TORCH_CHECK_VALUE(
-      !seeds.empty(),
-      "grad: is_grads_batched=True needs grad_outputs, a batch of vectors for "
-      "each output");
-  for (size_t i = 0; i < seeds.size(); ++i) {
-    TORCH_CHECK_VALUE(
-        seeds[i].defined() && seeds[i].dim() > 0,
-        "grad: is_grads_batched=True needs a batch of vectors for every "
-        "output, but grad_outputs[",
-        i,
-        "] has none");
+  for (size_t i = 1; i < seeds.size(); ++i) {
     TORCH_CHECK_VALUE(
         seeds[i].size(0) == seeds[0].size(0),
         "grad: Expected all tensors to have the same size in the mapped "
@@ -87,7 +77,7 @@ inline int64_t batch_size(const variable_list& seeds) {
         "] has ",
         seeds[i].size(0));
   }
-  return seeds[0].size(0);
+  return seeds.empty() ? 0 : seeds[0].size(0);
 }
 
 /// Calls `run` once with the whole batch of `seeds` as if it were one.
