@@ -16,18 +16,17 @@ class Signature {
       const char* function,
       size_t required,
       const std::array<const char*, N>& names)
-      : function_(function), required_(required) {
+      : function_(function),
+        required_(required) {
     for (size_t i = 0; i < N; ++i) {
-      names_[i] = PyUnicode_InternFromString(names[i]); // kept for good
+      names_[i] = PyUnicode_InternFromString(names[i]);  // kept for good
     }
   }
 
   /// The arguments of one call in the order of the parameters; null where the
   /// default is meant. Throws TypeError as a Python function does.
   std::array<PyObject*, N> parse(
-      PyObject* const* args,
-      Py_ssize_t positional,
-      PyObject* keywords) const {
+      PyObject* const* args, Py_ssize_t positional, PyObject* keywords) const {
     std::array<PyObject*, N> values{};
     if (positional > static_cast<Py_ssize_t>(N)) {
       PyErr_Format(
@@ -52,13 +51,13 @@ class Signature {
   }
 
  private:
-  void set(std::array<PyObject*, N>& values, PyObject* name, PyObject* value)
-      const {
+  void set(
+      std::array<PyObject*, N>& values, PyObject* name, PyObject* value) const {
     size_t i = 0;
     while (i < N && names_[i] != name) {
       ++i;
     }
-    for (size_t j = 0; i == N && j < N; ++j) { // a name that is not interned
+    for (size_t j = 0; i == N && j < N; ++j) {  // a name that is not interned
       i = PyUnicode_Compare(names_[j], name) == 0 ? j : N;
     }
     if (i == N) {

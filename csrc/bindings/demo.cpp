@@ -45,7 +45,7 @@ double seconds(int64_t rounds, const Body& body) {
   return passed.count();
 }
 
-} // namespace
+}  // namespace
 
 void bind_demo(py::module_& m) {
   auto demo = m.def_submodule("_demo", "For `python -m libgrad demo`.");
@@ -55,8 +55,7 @@ void bind_demo(py::module_& m) {
       "time_grad",
       wrap_pybind_function(
           [](const variable_list& ys, const variable_list& xs, int64_t n) {
-            return seconds(
-                n, [&] { torch::autograd::grad(ys, xs, {}, true); });
+            return seconds(n, [&] { torch::autograd::grad(ys, xs, {}, true); });
           }),
       "outputs"_a,
       "inputs"_a,

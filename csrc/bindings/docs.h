@@ -80,4 +80,4 @@ Raises:
     TypeError: Something that is not a tensor where one belongs.
 )";
 
-} // namespace docs
+}  // namespace docs

@@ -18,8 +18,7 @@ void warn_deprecated(const char* message) {
 /// Offers the call to __torch_function__: libgrad._overrides.<name>(*args).
 template <size_t N>
 PyObject* call_override(
-    const char* name,
-    const std::array<PyObject*, N>& args) {
+    const char* name, const std::array<PyObject*, N>& args) {
   py::list list;
   for (PyObject* arg : args) {
     list.append(arg ? py::handle(arg) : py::handle(Py_None));
@@ -164,12 +163,13 @@ PyMethodDef method(
       doc};
 }
 
-void define(py::module_& m, const char* name, PyMethodDef* def, PyObject* self) {
+void define(
+    py::module_& m, const char* name, PyMethodDef* def, PyObject* self) {
   m.attr(name) = py::reinterpret_steal<py::object>(
       PyCFunction_NewEx(def, self, py::str("libgrad").ptr()));
 }
 
-} // namespace
+}  // namespace
 
 void bind_grad(py::module_& m) {
   static PyMethodDef grad_def = method("grad", grad, docs::kGrad);

@@ -37,12 +37,12 @@ std::string repr(const Node& node) {
   std::string text = "Node(" + node.name() + ", next=[";
   for (const auto& [next, input_nr] : node.next()) {
     text += (text.back() == '[' ? "" : ", ") +
-        (next ? next->name() : std::string("None"));
+            (next ? next->name() : std::string("None"));
   }
   return text + "])";
 }
 
-} // namespace
+}  // namespace
 
 void bind_graph(py::module_& m) {
   py::class_<InputMetadata>(

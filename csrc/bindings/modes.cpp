@@ -28,7 +28,7 @@ class AnomalyGuard {
   bool check_nan_;
 };
 
-} // namespace
+}  // namespace
 
 void bind_modes(py::module_& m) {
   py_context_manager<at::AutoGradMode, bool>(m, "GradMode");

@@ -4,7 +4,9 @@ PYBIND11_MODULE(_C, m) {
   py::options options;
   options.disable_function_signatures();
   m.attr("__version__") = LIBGRAD_VERSION;
-  m.attr("pybind11_version") = PYBIND11_TOSTRING(PYBIND11_VERSION_MAJOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_MINOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_PATCH);
+  m.attr("pybind11_version") =
+      PYBIND11_TOSTRING(PYBIND11_VERSION_MAJOR) "." PYBIND11_TOSTRING(
+          PYBIND11_VERSION_MINOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_PATCH);
   bind_grad(m);
   bind_modes(m);
   bind_graph(m);

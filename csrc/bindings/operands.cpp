@@ -24,8 +24,9 @@ bool is_plain_sequence(py::handle object) {
 /// One operand and no sequence: a tensor, what torch takes for one, an edge.
 bool is_single(py::handle object) {
   return !is_plain_sequence(object) &&
-      (THPVariable_Check(object.ptr()) ||
-       py::hasattr(object, "__torch_function__") || is_gradient_edge(object));
+         (THPVariable_Check(object.ptr()) ||
+          py::hasattr(object, "__torch_function__") ||
+          is_gradient_edge(object));
 }
 
 /// tuple(object), with an error that says which argument is not iterable.
@@ -52,16 +53,13 @@ bool is_mapping(py::handle object) {
 }
 
 py::object wrap(at::Tensor&& tensor) {
-  return py::reinterpret_steal<py::object>(
-      THPVariable_Wrap(std::move(tensor)));
+  return py::reinterpret_steal<py::object>(THPVariable_Wrap(std::move(tensor)));
 }
 
-} // namespace
+}  // namespace
 
 Operands Operands::outputs(
-    py::handle object,
-    const char* function,
-    const char* argument) {
+    py::handle object, const char* function, const char* argument) {
   Operands operands(function, argument);
   operands.read(object);
   return operands;
@@ -71,8 +69,7 @@ Operands Operands::inputs(py::handle object, const char* function) {
   Operands operands(function, "inputs");
   if (PyDict_CheckExact(object.ptr())) {
     operands.keys_ = py::reinterpret_steal<py::list>(PyDict_Keys(object.ptr()));
-    operands.read(
-        py::reinterpret_steal<py::list>(PyDict_Values(object.ptr())));
+    operands.read(py::reinterpret_steal<py::list>(PyDict_Values(object.ptr())));
     return operands;
   }
   operands.read(object);
@@ -115,7 +112,7 @@ variable_list Operands::tensors() const {
       tensors.emplace_back();
     } else {
       const std::string where = std::string(function_) + ": " + argument_ +
-          "[" + std::to_string(tensors.size()) + "]: ";
+                                "[" + std::to_string(tensors.size()) + "]: ";
       if (std::string(argument_) == "inputs") {
         raise(
             PyExc_RuntimeError,
@@ -155,7 +152,8 @@ py::object Operands::like_argument(variable_list grads) const {
   }
   py::tuple result(grads.size());
   for (size_t i = 0; i < grads.size(); ++i) {
-    PyTuple_SET_ITEM(result.ptr(), i, wrap(std::move(grads[i])).release().ptr());
+    PyTuple_SET_ITEM(
+        result.ptr(), i, wrap(std::move(grads[i])).release().ptr());
   }
   return result;
 }
@@ -169,9 +167,7 @@ bool overridden(const Operands& outputs, const Operands& inputs) {
 }
 
 variable_list read_seeds(
-    py::handle object,
-    const char* function,
-    const char* argument) {
+    py::handle object, const char* function, const char* argument) {
   if (!object || object.is_none()) {
     return {};
   }
@@ -220,9 +216,7 @@ bool read_flag(
 }
 
 std::optional<bool> read_optional_flag(
-    py::handle object,
-    const char* function,
-    const char* argument) {
+    py::handle object, const char* function, const char* argument) {
   if (!object || object.is_none()) {
     return std::nullopt;
   }

@@ -13,9 +13,7 @@ class Operands {
  public:
   /// Reads `object`, the argument called `argument` of `function`.
   static Operands outputs(
-      py::handle object,
-      const char* function,
-      const char* argument);
+      py::handle object, const char* function, const char* argument);
 
   /// The same for `inputs`, which may also be the values of a dict.
   static Operands inputs(py::handle object, const char* function);
@@ -43,13 +41,14 @@ class Operands {
 
  private:
   Operands(const char* function, const char* argument)
-      : function_(function), argument_(argument) {}
+      : function_(function),
+        argument_(argument) {}
   void read(py::handle object);
   void add(PyObject* item);
 
   libgrad::detail::Objects items_;
-  py::object owner_; // of items_, when they are not the argument itself
-  py::object keys_; // of the argument, when it is a dict
+  py::object owner_;  // of items_, when they are not the argument itself
+  py::object keys_;   // of the argument, when it is a dict
   bool has_edges_ = false;
   bool plain_ = true;
   const char* function_;
@@ -62,9 +61,7 @@ bool overridden(const Operands& outputs, const Operands& inputs);
 /// The vectors of a vector-Jacobian product: None, a tensor, or a sequence of
 /// tensors and None. No vectors at all for null and None.
 libgrad::variable_list read_seeds(
-    py::handle object,
-    const char* function,
-    const char* argument);
+    py::handle object, const char* function, const char* argument);
 
 /// A bool, or what counts as one (an int); `otherwise` when it is null.
 bool read_flag(
@@ -75,6 +72,4 @@ bool read_flag(
 
 /// The same; nothing for null and None.
 std::optional<bool> read_optional_flag(
-    py::handle object,
-    const char* function,
-    const char* argument);
+    py::handle object, const char* function, const char* argument);

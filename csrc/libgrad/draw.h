@@ -53,8 +53,8 @@ class TextWriter {
   struct Line {
     Node node;
     uint32_t input_nr;
-    std::string lead; // drawn before this line
-    std::string below; // drawn before the lines of its children
+    std::string lead;   // drawn before this line
+    std::string below;  // drawn before the lines of its children
     size_t depth;
   };
 
@@ -95,8 +95,7 @@ class TextWriter {
       return;
     }
     const auto& input = *inputs[line.input_nr];
-    out_ << dtype_name(input.dtype) << ' '
-         << c10::SymIntArrayRef(input.shape);
+    out_ << dtype_name(input.dtype) << ' ' << c10::SymIntArrayRef(input.shape);
     if (!input.device.is_cpu()) {
       out_ << " on " << input.device;
     }
@@ -142,7 +141,7 @@ class TextWriter {
   size_t max_depth_;
 };
 
-} // namespace detail
+}  // namespace detail
 
 /// The graph behind `tensor` as a tree: the node that made it on top, below
 /// each node those its gradients go to, leaves at the ends.
@@ -157,10 +156,9 @@ class TextWriter {
 ///
 /// Throws c10::Error when `tensor` does not require grad.
 inline std::string to_text(
-    const at::Tensor& tensor,
-    const TextOptions& options = {}) {
+    const at::Tensor& tensor, const TextOptions& options = {}) {
   return detail::TextWriter(options).draw(
       node(tensor), static_cast<uint32_t>(tensor.output_nr()));
 }
 
-} // namespace libgrad
+}  // namespace libgrad

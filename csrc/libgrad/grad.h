@@ -6,7 +6,7 @@
 #include <libgrad/detail/seeds.h>
 #include <libgrad/detail/vmap.h>
 
-#include <ATen/Functions.h> // zeros_like
+#include <ATen/Functions.h>  // zeros_like
 #include <torch/csrc/autograd/autograd.h>
 
 #include <optional>
@@ -40,7 +40,7 @@ struct GradOptions {
 /// Options of `backward`, by the names and with the defaults of
 /// torch.autograd.backward.
 struct BackwardOptions {
-  variable_list grad_tensors = {}; ///< as GradOptions::grad_outputs
+  variable_list grad_tensors = {};  ///< as GradOptions::grad_outputs
   std::optional<bool> retain_graph = std::nullopt;
   bool create_graph = false;
   /// Accumulate into these alone; none means every leaf of the graph.
@@ -118,8 +118,7 @@ inline void finish(
     variable_list& grads,
     const variable_list& inputs,
     const GradOptions& options) {
-  const bool allowed =
-      options.allow_unused.value_or(options.materialize_grads);
+  const bool allowed = options.allow_unused.value_or(options.materialize_grads);
   for (size_t i = 0; i < grads.size(); ++i) {
     if (grads[i].defined()) {
       continue;
@@ -141,8 +140,7 @@ inline void finish(
           "GradientEdge: inputs[",
           i,
           "] was not used in the graph");
-      grads[i] =
-          at::zeros_like(inputs[i]).requires_grad_(options.create_graph);
+      grads[i] = at::zeros_like(inputs[i]).requires_grad_(options.create_graph);
     }
   }
 }
@@ -172,12 +170,12 @@ inline variable_list grad_edges(
     const GradOptions& options) {
   check_grad_options(options, targets.size());
   check_inputs(kGrad, targets);
-  const auto seeds = make_seeds(
-      kGrad, roots, options.grad_outputs, options.is_grads_batched);
+  const auto seeds =
+      make_seeds(kGrad, roots, options.grad_outputs, options.is_grads_batched);
   return run_grad(roots, seeds, targets, inputs, options);
 }
 
-} // namespace detail
+}  // namespace detail
 
 /// Gradients of `outputs` with respect to `inputs`: for each input the sum of
 /// vᵀJ over the outputs, of the input's shape, dtype and device. Nothing is
@@ -229,8 +227,7 @@ inline variable_list grad(
 /// Throws as torch::autograd::backward does (which it calls), naming the
 /// argument; then no `.grad` has been touched unless the engine had started.
 inline void backward(
-    const variable_list& tensors,
-    const BackwardOptions& options = {}) {
+    const variable_list& tensors, const BackwardOptions& options = {}) {
   detail::check_no_transform();
   detail::check_inputs(detail::kBackward, options.inputs);
   const auto seeds = detail::make_seeds(
@@ -245,8 +242,7 @@ inline void backward(
 
 /// The same from edges of the graph, and into edges of it.
 inline void backward(
-    const edge_list& tensors,
-    const EdgeBackwardOptions& options) {
+    const edge_list& tensors, const EdgeBackwardOptions& options) {
   detail::check_no_transform();
   detail::check_inputs(detail::kBackward, options.inputs);
   const auto seeds = detail::make_seeds(
@@ -260,4 +256,4 @@ inline void backward(
       options.inputs);
 }
 
-} // namespace libgrad
+}  // namespace libgrad

@@ -40,11 +40,10 @@ class Node {
       name = name.substr(function.size(), name.size() - function.size() - 1);
       const auto scope = name.rfind("::");
       return name.substr(scope == std::string::npos ? 0 : scope + 2) +
-          "Backward";
+             "Backward";
     }
-    return name.compare(0, space.size(), space) == 0
-        ? name.substr(space.size())
-        : name;
+    return name.compare(0, space.size(), space) == 0 ? name.substr(space.size())
+                                                     : name;
   }
 
   /// Where the gradients that this node computes go: for each input of the
@@ -75,10 +74,11 @@ class Node {
       if (meta.was_default_constructed() || meta.is_cpp_nested_tensor()) {
         inputs.emplace_back();
       } else {
-        inputs.push_back(InputMetadata{
-            meta.shape_as_dim_vector().vec(),
-            c10::typeMetaToScalarType(meta.dtype()),
-            meta.device()});
+        inputs.push_back(
+            InputMetadata{
+                meta.shape_as_dim_vector().vec(),
+                c10::typeMetaToScalarType(meta.dtype()),
+                meta.device()});
       }
     }
     return inputs;
@@ -121,4 +121,4 @@ inline Node node(const at::Tensor& tensor) {
   return Node(detail::root_edge(tensor).function);
 }
 
-} // namespace libgrad
+}  // namespace libgrad

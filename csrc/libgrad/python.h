@@ -7,7 +7,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/utils/pybind.h>
 
-#include <pybind11/stl.h> // optional and list arguments
+#include <pybind11/stl.h>  // optional and list arguments
 
 #include <string>
 #include <type_traits>
@@ -77,7 +77,7 @@ void def_function(
   m.def(name, torch::wrap_pybind_function(std::move(call)), extra...);
 }
 
-} // namespace detail
+}  // namespace detail
 
 /// Defines the Python function `m.name`, which calls `Fn::apply`. `Fn` is an
 /// ordinary torch::autograd::Function<Fn>; `extra` are pybind11's: names and
@@ -99,9 +99,7 @@ void def_function(
 /// c10 the type they stand for (TORCH_CHECK_VALUE: ValueError).
 template <class Fn, class... Extra>
 void def_function(
-    pybind11::module_& m,
-    const char* name,
-    const Extra&... extra) {
+    pybind11::module_& m, const char* name, const Extra&... extra) {
   static_assert(
       requires { &Fn::forward; },
       "def_function: Fn::forward must be one function; it is overloaded, a "
@@ -109,4 +107,4 @@ void def_function(
   detail::def_function<Fn>(m, name, &Fn::forward, extra...);
 }
 
-} // namespace libgrad
+}  // namespace libgrad

@@ -1,6 +1,6 @@
 #include <libgrad/libgrad.h>
 
-#include <torch/types.h> // torch::tensor
+#include <torch/types.h>  // torch::tensor
 
 #include <iostream>
 

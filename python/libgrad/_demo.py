@@ -79,7 +79,9 @@ def _by_hand(device: str) -> bool:
     for name, leaf in (("x", x), ("y", y)):
         formula, value = by_hand[name]
         numbers = value.item(), leaf.grad.item(), returned[name].item()
-        print(f"  df/d{name}   {formula:<10} = {numbers[0]:<4g}   {numbers[1]:<8g}    {numbers[2]:g}")
+        print(
+            f"  df/d{name}   {formula:<10} = {numbers[0]:<4g}   {numbers[1]:<8g}    {numbers[2]:g}"
+        )
         good &= numbers[0] == numbers[1] == numbers[2]
     return good
 

@@ -1,4 +1,4 @@
-"""Calls of `grad` and `backward` that __torch_function__ may want, as torch.autograd offers them."""
+"""Calls of `grad` and `backward` that __torch_function__ may want."""
 
 from __future__ import annotations
 

@@ -30,4 +30,4 @@ inline std::string describe(const at::Tensor& tensor) {
   return out.str();
 }
 
-} // namespace libgrad::detail
+}  // namespace libgrad::detail

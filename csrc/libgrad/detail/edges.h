@@ -13,7 +13,7 @@
 #include <torch/csrc/autograd/edge.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/functions/basic_ops.h> // Identity
+#include <torch/csrc/autograd/functions/basic_ops.h>  // Identity
 #include <torch/csrc/autograd/variable.h>
 
 #include <memory>
@@ -30,7 +30,8 @@ using NodePtr = decltype(Edge::function);
 
 template <class N>
 NodePtr make_node() {
-  if constexpr (std::is_same_v<NodePtr, std::shared_ptr<torch::autograd::Node>>) {
+  if constexpr (
+      std::is_same_v<NodePtr, std::shared_ptr<torch::autograd::Node>>) {
     return std::make_shared<N>();
   } else {
     return c10::make_intrusive<N>();
@@ -70,8 +71,7 @@ inline Edge accumulate_edge(const at::Tensor& input) {
 
 /// The edges of `tensors`, each by `edge_of`.
 inline edge_list edges(
-    const variable_list& tensors,
-    Edge (*edge_of)(const at::Tensor&)) {
+    const variable_list& tensors, Edge (*edge_of)(const at::Tensor&)) {
   edge_list result;
   result.reserve(tensors.size());
   for (const auto& tensor : tensors) {
@@ -102,4 +102,4 @@ inline variable_list execute(
       roots, seeds, keep_graph, create_graph, accumulate, targets);
 }
 
-} // namespace libgrad::detail
+}  // namespace libgrad::detail

@@ -43,7 +43,7 @@ struct TorchObjects {
   py::object gradient_edge = graph.attr("GradientEdge");
   py::object log = graph.attr("log");
   py::dict log_cache = py::getattr(log, "_cache", py::dict());
-  py::int_ debug = 10; // logging.DEBUG
+  py::int_ debug = 10;  // logging.DEBUG
   py::object has_torch_function =
       py::module_::import("torch._C").attr("_has_torch_function");
 
@@ -65,8 +65,7 @@ inline bool is_gradient_edge(py::handle object) {
 /// True when torch logs each node that the engine runs.
 inline bool logs_nodes() {
   const auto& torch = TorchObjects::get();
-  py::handle enabled =
-      PyDict_GetItem(torch.log_cache.ptr(), torch.debug.ptr());
+  py::handle enabled = PyDict_GetItem(torch.log_cache.ptr(), torch.debug.ptr());
   return enabled ? enabled.ptr() == Py_True
                  : torch.log.attr("isEnabledFor")(torch.debug).cast<bool>();
 }
@@ -117,8 +116,8 @@ class EngineScope {
   explicit EngineScope(const Objects& roots) {
     const auto& torch = TorchObjects::get();
     if (logs_nodes()) {
-      unregister_ = torch.graph.attr(
-          "_register_logging_hooks_on_whole_graph")(to_tuple(roots));
+      unregister_ = torch.graph.attr("_register_logging_hooks_on_whole_graph")(
+          to_tuple(roots));
     }
     if (PyDict_Contains(torch.modules.ptr(), torch.context_reader.ptr()) == 1) {
       stash_context();
@@ -157,4 +156,4 @@ class EngineScope {
   py::object unregister_;
 };
 
-} // namespace libgrad::detail
+}  // namespace libgrad::detail

@@ -5,7 +5,7 @@
 #include <libgrad/detail/describe.h>
 #include <libgrad/detail/edges.h>
 
-#include <ATen/Functions.h> // ones
+#include <ATen/Functions.h>  // ones
 #include <ATen/ScalarOps.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
@@ -43,7 +43,7 @@ inline Expected expected(const Edge& output) {
 /// True for nested tensors without a regular shape; the engine checks those.
 inline bool is_cpp_nested(const at::Tensor& tensor) {
   return tensor.is_nested() &&
-      !tensor.unsafeGetTensorImpl()->is_python_dispatch();
+         !tensor.unsafeGetTensorImpl()->is_python_dispatch();
 }
 
 inline bool is_cpp_nested(const Edge& edge) {
@@ -64,9 +64,7 @@ inline bool same_shape(c10::SymIntArrayRef a, c10::SymIntArrayRef b) {
 
 /// Throws unless a one can stand for the missing seed of output `i`.
 inline void check_implicit_seed(
-    const Call& call,
-    size_t i,
-    const Expected& output) {
+    const Call& call, size_t i, const Expected& output) {
   for (const auto& size : output.shape) {
     TORCH_CHECK(
         size == 1,
@@ -198,17 +196,18 @@ inline bool is_plain_cpu(const at::Tensor& like) {
       c10::DispatchKey::ADInplaceOrView,
       c10::DispatchKey::AutocastCPU};
   return like.key_set() == ordinary &&
-      c10::impl::tls_local_dispatch_key_set().included_ ==
-      c10::default_included_set &&
-      !c10::impl::TorchDispatchModeTLS::any_modes_set();
+         c10::impl::tls_local_dispatch_key_set().included_ ==
+             c10::default_included_set &&
+         !c10::impl::TorchDispatchModeTLS::any_modes_set();
 }
 
 /// A one for an output with one element. The dispatcher is a twentieth of a
 /// call on a small graph, so it is passed by where it would only allocate.
 inline at::Tensor one_for(const at::Tensor& output) {
   return output.dim() == 0 && is_plain_cpu(output)
-      ? at::detail::scalar_tensor_static(1, output.scalar_type(), at::kCPU)
-      : at::ones_like(output);
+             ? at::detail::scalar_tensor_static(
+                   1, output.scalar_type(), at::kCPU)
+             : at::ones_like(output);
 }
 
 inline at::Tensor one_for(const Edge& output) {
@@ -241,9 +240,7 @@ inline void check_output(const Call& call, size_t i, const Edge& output) {
 /// Throws unless the nested `output`, whose shape is the engine's to check,
 /// has a seed.
 inline void check_nested_seed(
-    const Call& call,
-    const at::Tensor& seed,
-    bool batched) {
+    const Call& call, const at::Tensor& seed, bool batched) {
   TORCH_CHECK(
       !batched,
       call.name,
@@ -294,4 +291,4 @@ variable_list make_seeds(
   return seeds;
 }
 
-} // namespace libgrad::detail
+}  // namespace libgrad::detail

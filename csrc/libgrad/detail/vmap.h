@@ -20,7 +20,7 @@ namespace libgrad::detail {
 inline bool functorch_active() {
   const auto included = c10::impl::tls_local_dispatch_key_set().included_;
   return included.has(c10::DispatchKey::FuncTorchDynamicLayerFrontMode) ||
-      included.has(c10::DispatchKey::FuncTorchDynamicLayerBackMode);
+         included.has(c10::DispatchKey::FuncTorchDynamicLayerBackMode);
 }
 
 inline bool in_vmap() {
@@ -29,8 +29,7 @@ inline bool in_vmap() {
 
 /// Throws when one of `tensors` is being mapped over.
 inline void check_not_batched(
-    const variable_list& tensors,
-    const char* argument) {
+    const variable_list& tensors, const char* argument) {
   for (size_t i = 0; i < tensors.size(); ++i) {
     TORCH_CHECK(
         !at::isBatchedTensor(tensors[i]),
@@ -98,4 +97,4 @@ variable_list run_batched(const variable_list& seeds, const Run& run) {
   return results;
 }
 
-} // namespace libgrad::detail
+}  // namespace libgrad::detail

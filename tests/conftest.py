@@ -1,0 +1,42 @@
+"""Devices, dtypes and a clean slate for every test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+REQUIRE_CUDA = os.environ.get("LIBGRAD_REQUIRE_CUDA") == "1"
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device in turn; without a GPU "cuda" skips, or fails under LIBGRAD_REQUIRE_CUDA=1."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        if REQUIRE_CUDA:
+            pytest.fail("LIBGRAD_REQUIRE_CUDA=1, but torch sees no CUDA device")
+        pytest.skip("no CUDA device")
+    return request.param
+
+
+@pytest.fixture(
+    params=[torch.float32, torch.float64, torch.bfloat16, torch.complex64, torch.complex128],
+    ids=lambda dtype: str(dtype).removeprefix("torch."),
+)
+def dtype(request: pytest.FixtureRequest) -> torch.dtype:
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Fixed random numbers, and every mode as it was found."""
+    torch.manual_seed(0)
+    modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()
+    yield
+    assert modes == (
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_anomaly_enabled(),
+    )

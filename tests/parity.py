@@ -1,0 +1,40 @@
+"""The one way in which results are compared with torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    """Assert that two results are of one structure and equal bit for bit."""
+    assert type(ours) is type(theirs)
+    if isinstance(theirs, torch.Tensor):
+        assert ours.dtype == theirs.dtype
+        assert ours.device == theirs.device
+        assert ours.layout == theirs.layout
+        assert ours.requires_grad == theirs.requires_grad
+        assert ours.shape == theirs.shape
+        if theirs.layout == torch.strided:
+            assert ours.stride() == theirs.stride()
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+    elif isinstance(theirs, dict):
+        assert list(ours) == list(theirs)
+        for key in theirs:
+            assert_same(ours[key], theirs[key])
+    elif isinstance(theirs, (tuple, list)):
+        assert len(ours) == len(theirs)
+        for a, b in zip(ours, theirs, strict=True):
+            assert_same(a, b)
+    else:
+        assert ours == theirs
+
+
+def outcome(function: Callable[[], Any]) -> tuple[Any, type[BaseException] | None, str]:
+    """Call; return the result, or None with the type and the text of what was raised."""
+    try:
+        return function(), None, ""
+    except Exception as error:
+        return None, type(error), str(error)
