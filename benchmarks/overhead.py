@@ -23,7 +23,7 @@ import libgrad
 from libgrad import _overhead
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
 

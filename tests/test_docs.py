@@ -26,8 +26,9 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-import libgrad
 import pytest
+
+import libgrad
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -115,7 +116,7 @@ def run_python(blocks: list[Block]) -> list[str]:
     for block in blocks:
         lines = "\n" * (block.line - 1) + block.code  # tracebacks show the page's line numbers
         with contextlib.redirect_stdout(io.StringIO()) as output:
-            exec(compile(lines, block.page, "exec", dont_inherit=True), namespace)  # noqa: S102
+            exec(compile(lines, block.page, "exec", dont_inherit=True), namespace)
         outputs.append(output.getvalue())
     return outputs
 

@@ -200,12 +200,10 @@ inline variable_list grad(
   const auto seeds = detail::make_seeds(
       detail::kGrad, outputs, options.grad_outputs, options.is_grads_batched);
   detail::check_inputs(detail::kGrad, inputs);
-  return detail::run_grad(
-      detail::edges(outputs, detail::root_edge),
-      seeds,
-      detail::edges(inputs, detail::target_edge),
-      inputs,
-      options);
+  // Roots first: they make the accumulator of a leaf, which targets look for.
+  const auto roots = detail::edges(outputs, detail::root_edge);
+  const auto targets = detail::edges(inputs, detail::target_edge);
+  return detail::run_grad(roots, seeds, targets, inputs, options);
 }
 
 /// The same from edge to edge of the graph (Edge{node, input number}), for

@@ -102,9 +102,11 @@ inline Edge unpack_gradient_edge(py::handle edge) {
         reinterpret_cast<torch::autograd::THPCppFunction*>(node.ptr())->cdata,
         input_nr};
   }
-  throw py::attribute_error(
-      "GradientEdge's first object must be an autograd.graph.Node but got " +
-      std::string(Py_TYPE(node.ptr())->tp_name));
+  PyErr_Format(
+      PyExc_AttributeError,
+      "GradientEdge's first object must be an autograd.graph.Node but got %s",
+      Py_TYPE(node.ptr())->tp_name);
+  throw py::error_already_set();
 }
 
 /// What torch puts around a run of the engine: hooks for its debug log, and
