@@ -62,8 +62,9 @@ void bind_graph(py::module_& m) {
       .def_property_readonly(
           "next",
           [](const Node& node) { return py::tuple(py::cast(node.next())); },
-          "For each input of the forward operation the node that its gradient "
-          "goes to, and which input of that node; (None, 0) for none.")
+          "Where the gradient of each input of the forward operation goes.\n\n"
+          "Pairs of the next node and which of its inputs; (None, 0) for no "
+          "gradient.")
       .def_property_readonly(
           "sequence_nr",
           &Node::sequence_nr,

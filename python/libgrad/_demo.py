@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import sys
 import time
 from typing import Any
@@ -95,7 +94,8 @@ class _Net(nn.Module):
         self.out = nn.Linear(128, 10)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.out(swish(self.hidden(pixels), beta=1.5))
+        digits: Tensor = self.out(swish(self.hidden(pixels), beta=1.5))
+        return digits
 
 
 def _larger(a: float, b: float) -> float:
@@ -103,8 +103,12 @@ def _larger(a: float, b: float) -> float:
 
 
 def _largest_difference(model: nn.Module, twin: nn.Module) -> float:
-    pairs = zip(model.parameters(), twin.parameters(), strict=True)
-    return functools.reduce(_larger, ((p.grad - q.grad).abs().max().item() for p, q in pairs))
+    largest = 0.0
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        assert p.grad is not None
+        assert q.grad is not None
+        largest = _larger(largest, (p.grad - q.grad).abs().max().item())
+    return largest
 
 
 def _train(device: str) -> bool:

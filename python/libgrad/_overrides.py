@@ -42,7 +42,8 @@ def grad(
     }
     relevant = tuple(t for t in outputs + flat if is_tensor_like(t))
     if has_torch_function(relevant):
-        result = handle_torch_function(_C.grad, relevant, outputs, flat, **options)
+        public: Any = _C.grad
+        result = handle_torch_function(public, relevant, outputs, flat, **options)
     else:
         result = _C._grad(outputs, flat, **options)
     return dict(zip(inputs, result, strict=True)) if type(inputs) is dict else result
