@@ -77,11 +77,11 @@ def _by_hand(device: str) -> bool:
     good = True
     for name, leaf in (("x", x), ("y", y)):
         formula, value = by_hand[name]
-        numbers = value.item(), leaf.grad.item(), returned[name].item()
-        print(
-            f"  df/d{name}   {formula:<10} = {numbers[0]:<4g}   {numbers[1]:<8g}    {numbers[2]:g}"
-        )
-        good &= numbers[0] == numbers[1] == numbers[2]
+        accumulated = leaf.grad
+        assert accumulated is not None
+        hand, back, ret = value.item(), accumulated.item(), returned[name].item()
+        print(f"  df/d{name}   {formula:<10} = {hand:<4g}   {back:<8g}    {ret:g}")
+        good &= hand == back == ret
     return good
 
 
