@@ -4,7 +4,7 @@ Three variants of the same call take turns on one thread: torch.autograd from Py
 from Python, and a loop in C++ that calls torch::autograd::grad or ::backward. The graphs: one of
 4 nodes and one of 100 nodes on a scalar, where the call is all there is, and a perceptron of
 width 256 with a batch of 64, where it hardly matters. Writes overhead-<device>.md and .png
-beside this file.
+beside this file; the table of the CPU goes into the README as well.
 
     python benchmarks/overhead.py [--device cuda] [--seconds 10]
 """
@@ -26,6 +26,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
+BEGIN, END = "<!-- overhead: benchmarks/overhead-cpu.md -->", "<!-- /overhead -->"
 
 
 def machine(device: str) -> str:
@@ -71,6 +72,12 @@ def picture(rows: list[_overhead.Row], path: Path, device: str) -> None:
     figure.savefig(path, dpi=130)
 
 
+def put_into_readme(table: str) -> None:
+    readme = HERE.parent / "README.md"
+    before, rest = readme.read_text().split(BEGIN)
+    readme.write_text(f"{before}{BEGIN}\n{table}{END}{rest.split(END)[1]}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -84,6 +91,8 @@ def main() -> None:
     table = markdown(rows, options.device)
     print(table)
     (HERE / f"overhead-{options.device}.md").write_text(table)
+    if options.device == "cpu":
+        put_into_readme(table)
     picture(rows, HERE / f"overhead-{options.device}.png", options.device)
 
 

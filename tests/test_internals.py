@@ -1,0 +1,114 @@
+"""What libgrad/detail/python_objects.h relies on in torch's Python: fails when torch changes it."""
+
+from __future__ import annotations
+
+import contextvars
+import importlib.util
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from parity import outcome
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+import libgrad
+
+READER = "torch._functorch._aot_autograd.runtime_wrappers"
+
+
+class Double(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g: torch.Tensor) -> torch.Tensor:
+        return g * 2
+
+
+def test_a_gradient_edge_is_a_node_and_a_number() -> None:
+    assert GradientEdge._fields[:2] == ("node", "output_nr")
+
+
+def test_nodes_of_cpp_and_of_python_functions_are_unpacked_from_edges() -> None:
+    x = torch.ones(2, requires_grad=True)
+    for y in (x.sin(), Double.apply(x), libgrad._C._demo.swish(x)):
+        edge = get_gradient_edge(y)
+        (ours,) = libgrad.grad(edge, x, torch.ones(2), retain_graph=True)
+        (theirs,) = torch.autograd.grad(y, x, torch.ones(2))
+        assert torch.equal(ours, theirs)
+
+
+def test_an_edge_whose_python_node_has_died_is_an_error() -> None:
+    x = torch.ones(2, requires_grad=True)
+    y = Double.apply(x)
+    edge = GradientEdge(y.grad_fn, 0)
+    del y
+    result, error, message = outcome(lambda: libgrad.grad(edge, x, torch.ones(2)))
+    if error is None:  # since torch 2.13 the edge keeps its node
+        assert result[0].tolist() == [2.0, 2.0]
+    else:  # up to 2.12 it holds the node weakly
+        assert error is RuntimeError
+        assert "outputs[0]" in message
+
+
+def seen_by_the_engine(key: str) -> bool:
+    """Is `key` in the thread's Python objects while a node runs?"""
+    seen = []
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda _: seen.append(torch._C._is_key_in_tls(key)))
+    libgrad.backward(y.sum())
+    return seen[0]
+
+
+def test_contextvars_reach_the_engine_once_their_reader_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, READER, raising=False)
+    assert not seen_by_the_engine("context")
+    monkeypatch.setitem(sys.modules, READER, sys)
+    assert seen_by_the_engine("context")
+    assert not torch._C._is_key_in_tls("context")
+
+
+def test_the_context_that_reaches_the_engine_is_the_callers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, READER, sys)
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    variable.set("mine")
+    seen = []
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda _: seen.append(torch._C._get_obj_in_tls("context")[variable]))
+    libgrad.backward(y.sum())
+    assert seen == ["mine"]
+
+
+def test_the_reader_of_the_context_is_where_libgrad_looks_for_it() -> None:
+    if not hasattr(torch._C, "_remove_obj_from_tls"):
+        pytest.skip("this torch does not hand contextvars to the engine")
+    spec = importlib.util.find_spec(READER)
+    assert spec is not None
+    assert spec.origin is not None
+    assert "_get_obj_in_tls('context')" in Path(spec.origin).read_text()
+
+
+def test_a_logger_keeps_its_answers_in_a_dict() -> None:
+    log = logging.getLogger("torch.autograd.graph")
+    assert isinstance(log._cache, dict)
+    enabled = log.isEnabledFor(logging.DEBUG)
+    assert log._cache[logging.DEBUG] is enabled
+    assert torch.autograd.graph.log is log
+    assert callable(torch.autograd.graph._register_logging_hooks_on_whole_graph)
+
+
+def test_exceptions_of_c10_keep_their_types_through_torchs_pybind11() -> None:
+    x = torch.ones(2, requires_grad=True)
+    with pytest.raises(IndexError):
+        libgrad.grad(GradientEdge(x.sin().grad_fn, 3), x, torch.ones(2))
+    with pytest.raises(ValueError, match="allow_unused"):
+        libgrad.grad(x.sum(), x, materialize_grads=True, allow_unused=False)
