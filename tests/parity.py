@@ -1,7 +1,9 @@
-"""The one way in which results are compared with torch's."""
+"""What the tests share: comparison with torch, and programs of their own."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -38,3 +40,18 @@ def outcome(function: Callable[[], Any]) -> tuple[Any, type[BaseException] | Non
         return function(), None, ""
     except Exception as error:
         return None, type(error), str(error)
+
+
+def python(code: str, *options: str) -> str:
+    """Run a program of its own; return what it printed, fail when it crashed."""
+    prelude = "import libgrad, torch\n"
+    done = subprocess.run(
+        [sys.executable, *options, "-c", prelude + code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.stderr == ""
+    return done.stdout

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextvars
 import importlib.util
 import logging
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from parity import outcome
+from parity import outcome, python
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 import libgrad
@@ -54,38 +52,33 @@ def test_an_edge_whose_python_node_has_died_is_an_error() -> None:
         assert "outputs[0]" in message
 
 
-def seen_by_the_engine(key: str) -> bool:
-    """Is `key` in the thread's Python objects while a node runs?"""
-    seen = []
+def test_the_callers_context_reaches_the_engine_where_it_is_read() -> None:
+    code = f"""
+import contextvars, sys
+import libgrad, torch
+
+torch.accelerator.current_accelerator = lambda: {{accelerator}}
+variable = contextvars.ContextVar("variable")
+variable.set("mine")
+
+def seen():
+    result = []
     x = torch.ones(2, requires_grad=True)
     y = x * 2
-    y.register_hook(lambda _: seen.append(torch._C._is_key_in_tls(key)))
+    key = "context"
+    has, get = torch._C._is_key_in_tls, torch._C._get_obj_in_tls
+    y.register_hook(lambda _: result.append(get(key)[variable] if has(key) else None))
     libgrad.backward(y.sum())
-    return seen[0]
+    assert not has(key)
+    return result
 
-
-def test_contextvars_reach_the_engine_once_their_reader_is_imported(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delitem(sys.modules, READER, raising=False)
-    assert not seen_by_the_engine("context")
-    monkeypatch.setitem(sys.modules, READER, sys)
-    assert seen_by_the_engine("context")
-    assert not torch._C._is_key_in_tls("context")
-
-
-def test_the_context_that_reaches_the_engine_is_the_callers(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, READER, sys)
-    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
-    variable.set("mine")
-    seen = []
-    x = torch.ones(2, requires_grad=True)
-    y = x * 2
-    y.register_hook(lambda _: seen.append(torch._C._get_obj_in_tls("context")[variable]))
-    libgrad.backward(y.sum())
-    assert seen == ["mine"]
+print(seen())
+sys.modules["{READER}"] = sys
+print(seen())
+"""
+    with_threads = python(code.format(accelerator="torch.device('cuda')"))
+    assert with_threads == "[None]\n['mine']\n"
+    assert python(code.format(accelerator="None")) == "[None]\n[None]\n"
 
 
 def test_the_reader_of_the_context_is_where_libgrad_looks_for_it() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -12,26 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from parity import assert_same
+from parity import assert_same, python
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import libgrad
-
-
-def python(code: str, *options: str) -> str:
-    """Run a program of its own; return what it printed, fail when it crashed."""
-    prelude = "import libgrad, torch\n"
-    done = subprocess.run(
-        [sys.executable, *options, "-c", prelude + code],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert done.stderr == ""
-    return done.stdout
 
 
 class Mine(Exception):

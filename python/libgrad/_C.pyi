@@ -29,7 +29,7 @@ def grad(
     """Return the gradients of `outputs` with respect to `inputs`; ``.grad`` stays as it is.
 
     For each input this is the sum of vᵀJ over the outputs, of the input's shape, dtype and
-    device. It is torch.autograd.grad, run by LibTorch's ``torch::autograd::grad``.
+    device. It is torch.autograd.grad: LibTorch's engine, run as ``torch::autograd::grad`` runs it.
 
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> libgrad.grad((x * x).sum(), x)

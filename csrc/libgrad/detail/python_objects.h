@@ -47,6 +47,9 @@ struct TorchObjects {
   py::object has_torch_function =
       py::module_::import("torch._C").attr("_has_torch_function");
 
+  bool device_threads = !py::module_::import("torch.accelerator")
+                             .attr("current_accelerator")()
+                             .is_none();
   py::object modules = py::module_::import("sys").attr("modules");
   py::str context_reader = "torch._functorch._aot_autograd.runtime_wrappers";
 
@@ -112,7 +115,8 @@ inline Edge unpack_gradient_edge(py::handle edge) {
 /// What torch puts around a run of the engine: hooks for its debug log, and
 /// the caller's contextvars where a backward that is compiled on a device
 /// thread finds them. The latter slow down every node, so they are left out
-/// while nothing that reads them has been imported.
+/// where there are no such threads (a torch without accelerator) or nothing
+/// that reads them has been imported.
 class EngineScope {
  public:
   explicit EngineScope(const Objects& roots) {
@@ -121,7 +125,8 @@ class EngineScope {
       unregister_ = torch.graph.attr("_register_logging_hooks_on_whole_graph")(
           to_tuple(roots));
     }
-    if (PyDict_Contains(torch.modules.ptr(), torch.context_reader.ptr()) == 1) {
+    if (torch.device_threads &&
+        PyDict_Contains(torch.modules.ptr(), torch.context_reader.ptr()) == 1) {
       stash_context();
     }
   }
