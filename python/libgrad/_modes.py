@@ -127,6 +127,13 @@ def _guarded(guard: Callable[[], _Guard], steps: Any) -> Generator[Any, Any, Any
             )
 
 
+def _check_bool(value: object, function: str, argument: str) -> None:
+    """Raise TypeError, as torch does, for what is merely truthy; None is not a way to say no."""
+    if not isinstance(value, bool):
+        hint = f"; to decorate, write @{function}(...)" if callable(value) else ""
+        raise TypeError(f"{function}: {argument} must be bool, not {type(value).__name__}{hint}")
+
+
 @types.coroutine
 def _awaited(guard: Callable[[], _Guard], awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
     """Await with each step inside a new guard."""
@@ -204,6 +211,7 @@ class set_grad_enabled(_Mode):
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
+        _check_bool(mode, "set_grad_enabled", "mode")
         self._before = _C.is_grad_enabled()
         self.mode = mode
         _C.set_grad_enabled(mode)
@@ -280,6 +288,7 @@ class detect_anomaly(_Mode):
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__()
+        _check_bool(check_nan, "detect_anomaly", "check_nan")
         self.check_nan = check_nan
         warnings.warn(
             "Anomaly Detection has been enabled. This mode will increase the runtime and should "
