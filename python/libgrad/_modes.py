@@ -277,10 +277,10 @@ class detect_anomaly(_Mode):
 
     >>> x = torch.tensor(0.0, requires_grad=True)
     >>> with warnings.catch_warnings(), libgrad.detect_anomaly():
-    ...     libgrad.backward((x * 0) / (x * 0))
+    ...     libgrad.backward(x.sqrt() * 0)
     Traceback (most recent call last):
     ...
-    RuntimeError: Function 'DivBackward0' returned nan values in its 0th output.
+    RuntimeError: Function 'SqrtBackward0' returned nan values in its 0th output.
 
     Args:
         check_nan: Raise RuntimeError when a backward makes a NaN.
