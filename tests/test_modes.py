@@ -236,6 +236,7 @@ def test_inference_mode_takes_a_bool_or_a_function(mode):
 def test_wrong_arguments_are_type_errors_as_torchs():
     for wrong in (
         lambda m: m.no_grad(1, 2),
+        lambda m: m.no_grad(None),
         lambda m: m.no_grad(mode=True),
         lambda m: m.enable_grad(state, state),
         lambda m: m.set_grad_enabled(),

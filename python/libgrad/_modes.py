@@ -146,16 +146,13 @@ class _NoArgumentMode(_Mode):
     @overload
     def __new__(cls, function: F) -> F: ...  # type: ignore[misc]
     @overload
-    def __new__(cls, function: None = None) -> _NoArgumentMode: ...
+    def __new__(cls) -> _NoArgumentMode: ...
     def __new__(cls, function: Any = None) -> Any:
         mode = super().__new__(cls)
         if function is None:
             return mode
         cls.__init__(mode)
         return mode(function)
-
-    def __init__(self, function: None = None) -> None:
-        super().__init__()
 
 
 class no_grad(_NoArgumentMode):
@@ -233,7 +230,15 @@ class set_grad_enabled(_Mode):
         return _C.GradMode(self.mode)
 
 
-class inference_mode(_Mode):
+class _ArgumentMode(_Mode):
+    """A mode of one bool; apart from `inference_mode`, whose type is told by its __new__."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.mode = mode
+
+
+class inference_mode(_ArgumentMode):
     """Record nothing and track no versions, for results that will never meet autograd.
 
     It is torch.inference_mode, by LibTorch's ``c10::InferenceMode``: faster than `no_grad`,
@@ -256,10 +261,6 @@ class inference_mode(_Mode):
         if isinstance(mode, bool):
             return super().__new__(cls)
         return cls()(mode)
-
-    def __init__(self, mode: bool = True) -> None:
-        super().__init__()
-        self.mode = mode
 
     def __repr__(self) -> str:
         return f"libgrad.inference_mode(mode={self.mode})"
