@@ -155,6 +155,34 @@ def test_mode_holds_for_its_thread_alone(ours, theirs):
     assert seen == PLAIN
 
 
+@pytest.mark.parametrize("name", ["no_grad", "inference_mode"])
+def test_object_entered_by_two_threads_at_once_restores_each(name):
+    mode = MODES[name][0]()
+    in_first, in_second, out_of_first = threading.Event(), threading.Event(), threading.Event()
+
+    def first():
+        with torch.no_grad():
+            with mode:
+                in_first.set()
+                assert in_second.wait(30)
+            after = state()
+        out_of_first.set()
+        return after
+
+    def second():
+        assert in_first.wait(30)
+        with mode:
+            in_second.set()
+            assert out_of_first.wait(30)
+            inside = state()
+        return inside, state()
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = pool.submit(first), pool.submit(second)
+        inside = NO_GRAD if name == "no_grad" else INFERENCE
+        assert [run.result(60) for run in runs] == [NO_GRAD, (inside, PLAIN)]
+
+
 def test_set_grad_enabled_as_a_plain_call_holds_until_the_next():
     libgrad.set_grad_enabled(False)
     assert state() == NO_GRAD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import types
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -18,18 +19,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class _Guard(Protocol):
     def __enter__(self) -> None: ...
-
     def __exit__(self, *error: object) -> None: ...
 
 
 class _Mode:
     """A mode that holds inside ``with``, and whenever a decorated function runs.
 
-    One object may be entered many times, also inside itself; leaving restores what was there.
+    One object may be entered inside itself and by many threads; leaving undoes one level.
     """
 
     def __init__(self) -> None:
-        self._entered: list[_Guard] = []
+        self._entered: dict[int, list[_Guard]] = {}  # of each thread that is inside
 
     def _guard(self) -> _Guard:
         """Return a new guard of LibTorch's, to be entered once."""
@@ -38,10 +38,10 @@ class _Mode:
     def __enter__(self) -> None:
         guard = self._guard()
         guard.__enter__()
-        self._entered.append(guard)
+        self._entered.setdefault(threading.get_ident(), []).append(guard)
 
     def __exit__(self, *error: object) -> None:
-        self._entered.pop().__exit__(*error)
+        self._entered[threading.get_ident()].pop().__exit__(*error)
 
     def __call__(self, function: F) -> F:
         return _decorate(self._guard, function)
@@ -128,8 +128,7 @@ def _guarded(guard: Callable[[], _Guard], steps: Any) -> Generator[Any, Any, Any
 
 
 def _check_bool(value: object, function: str, argument: str) -> None:
-    """Raise TypeError, as torch does, for what is merely truthy; None is not a way to say no."""
-    if not isinstance(value, bool):
+    if not isinstance(value, bool):  # torch refuses None and 1, too
         hint = f"; to decorate, write @{function}(...)" if callable(value) else ""
         raise TypeError(f"{function}: {argument} must be bool, not {type(value).__name__}{hint}")
 
@@ -292,8 +291,8 @@ class detect_anomaly(_Mode):
         _check_bool(check_nan, "detect_anomaly", "check_nan")
         self.check_nan = check_nan
         warnings.warn(
-            "Anomaly Detection has been enabled. This mode will increase the runtime and should "
-            "only be enabled for debugging.",
+            "Anomaly Detection has been enabled. "
+            "This mode will increase the runtime and should only be enabled for debugging.",
             stacklevel=2,
         )
 
