@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
+
+from torch import Tensor
 
 from . import _C
 from ._C import Node
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 __all__ = ["Node", "node", "print_graph"]
+
+
+def _check_tensor(value: object, function: str, what: str) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{function}: {what} must be a tensor, but is {type(value).__name__}")
 
 
 def node(tensor: Tensor) -> Node:
@@ -36,6 +40,7 @@ def node(tensor: Tensor) -> Node:
         RuntimeError: `tensor` does not require grad, so no node made it.
         TypeError: `tensor` is not a tensor.
     """
+    _check_tensor(tensor, "node", "the argument")
     return _C.node(tensor)
 
 
@@ -69,6 +74,10 @@ def print_graph(
 
     Raises:
         RuntimeError: `tensor` does not require grad.
-        TypeError: `tensor` is not a tensor.
+        TypeError: `tensor`, or one of `params`, is not a tensor.
     """
-    print(_C.to_text(tensor, dict(params or {}), max_depth), end="", file=file)
+    _check_tensor(tensor, "print_graph", "the argument")
+    names = dict(params or {})
+    for name, leaf in names.items():
+        _check_tensor(leaf, "print_graph", f"params[{name!r}]")
+    print(_C.to_text(tensor, names, max_depth), end="", file=file)

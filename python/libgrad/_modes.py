@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import types
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -18,18 +19,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class _Guard(Protocol):
     def __enter__(self) -> None: ...
-
     def __exit__(self, *error: object) -> None: ...
 
 
 class _Mode:
     """A mode that holds inside ``with``, and whenever a decorated function runs.
 
-    One object may be entered many times, also inside itself; leaving restores what was there.
+    One object may be entered inside itself and by many threads; leaving undoes one level.
     """
 
     def __init__(self) -> None:
-        self._entered: list[_Guard] = []
+        self._entered: dict[int, list[_Guard]] = {}  # of each thread that is inside
 
     def _guard(self) -> _Guard:
         """Return a new guard of LibTorch's, to be entered once."""
@@ -38,10 +38,10 @@ class _Mode:
     def __enter__(self) -> None:
         guard = self._guard()
         guard.__enter__()
-        self._entered.append(guard)
+        self._entered.setdefault(threading.get_ident(), []).append(guard)
 
     def __exit__(self, *error: object) -> None:
-        self._entered.pop().__exit__(*error)
+        self._entered[threading.get_ident()].pop().__exit__(*error)
 
     def __call__(self, function: F) -> F:
         return _decorate(self._guard, function)
@@ -127,6 +127,12 @@ def _guarded(guard: Callable[[], _Guard], steps: Any) -> Generator[Any, Any, Any
             )
 
 
+def _check_bool(value: object, function: str, argument: str) -> None:
+    if not isinstance(value, bool):  # torch refuses None and 1, too
+        hint = f"; to decorate, write @{function}(...)" if callable(value) else ""
+        raise TypeError(f"{function}: {argument} must be bool, not {type(value).__name__}{hint}")
+
+
 @types.coroutine
 def _awaited(guard: Callable[[], _Guard], awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
     """Await with each step inside a new guard."""
@@ -139,16 +145,13 @@ class _NoArgumentMode(_Mode):
     @overload
     def __new__(cls, function: F) -> F: ...  # type: ignore[misc]
     @overload
-    def __new__(cls, function: None = None) -> _NoArgumentMode: ...
+    def __new__(cls) -> _NoArgumentMode: ...
     def __new__(cls, function: Any = None) -> Any:
         mode = super().__new__(cls)
         if function is None:
             return mode
         cls.__init__(mode)
         return mode(function)
-
-    def __init__(self, function: None = None) -> None:
-        super().__init__()
 
 
 class no_grad(_NoArgumentMode):
@@ -204,6 +207,7 @@ class set_grad_enabled(_Mode):
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
+        _check_bool(mode, "set_grad_enabled", "mode")
         self._before = _C.is_grad_enabled()
         self.mode = mode
         _C.set_grad_enabled(mode)
@@ -225,7 +229,15 @@ class set_grad_enabled(_Mode):
         return _C.GradMode(self.mode)
 
 
-class inference_mode(_Mode):
+class _ArgumentMode(_Mode):
+    """A mode of one bool; apart from `inference_mode`, whose type is told by its __new__."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.mode = mode
+
+
+class inference_mode(_ArgumentMode):
     """Record nothing and track no versions, for results that will never meet autograd.
 
     It is torch.inference_mode, by LibTorch's ``c10::InferenceMode``: faster than `no_grad`,
@@ -249,10 +261,6 @@ class inference_mode(_Mode):
             return super().__new__(cls)
         return cls()(mode)
 
-    def __init__(self, mode: bool = True) -> None:
-        super().__init__()
-        self.mode = mode
-
     def __repr__(self) -> str:
         return f"libgrad.inference_mode(mode={self.mode})"
 
@@ -269,10 +277,10 @@ class detect_anomaly(_Mode):
 
     >>> x = torch.tensor(0.0, requires_grad=True)
     >>> with warnings.catch_warnings(), libgrad.detect_anomaly():
-    ...     libgrad.backward((x * 0) / (x * 0))
+    ...     libgrad.backward(x.sqrt() * 0)
     Traceback (most recent call last):
     ...
-    RuntimeError: Function 'DivBackward0' returned nan values in its 0th output.
+    RuntimeError: Function 'SqrtBackward0' returned nan values in its 0th output.
 
     Args:
         check_nan: Raise RuntimeError when a backward makes a NaN.
@@ -280,10 +288,11 @@ class detect_anomaly(_Mode):
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__()
+        _check_bool(check_nan, "detect_anomaly", "check_nan")
         self.check_nan = check_nan
         warnings.warn(
-            "Anomaly Detection has been enabled. This mode will increase the runtime and should "
-            "only be enabled for debugging.",
+            "Anomaly Detection has been enabled. "
+            "This mode will increase the runtime and should only be enabled for debugging.",
             stacklevel=2,
         )
 
