@@ -197,8 +197,9 @@ def test_parameter_that_is_no_tensor_is_a_type_error_that_names_it(params):
 
 
 @pytest.mark.parametrize("max_depth", [-1, 1.5, None, "3"])
-def test_depth_that_is_no_count_is_a_type_error(max_depth):
-    with pytest.raises(TypeError):
+def test_depth_that_is_no_count_is_refused(max_depth):
+    error = ValueError if max_depth == -1 else TypeError
+    with pytest.raises(error, match="print_graph: max_depth must be an int from 0 up"):
         libgrad.print_graph(by_hand()[0], max_depth=max_depth)
 
 

@@ -219,3 +219,26 @@ def test_import_adds_little_to_that_of_torch():
         if times[-1] < 0.05:
             break
     assert min(times) < 0.05
+
+
+def test_the_stub_says_what_the_extension_says() -> None:
+    stub = Path(libgrad._C.__file__).with_name("_C.pyi")
+    for root in libgrad.__path__:  # two of them in an editable install
+        stub = next(Path(root).glob("_C.pyi"), stub)
+    documented = {
+        node.name: ast.get_docstring(node)
+        for node in ast.walk(ast.parse(stub.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node)
+    }
+    assert {"grad", "backward", "Node", "next"} <= set(documented)
+    for name, doc in documented.items():
+        owner = libgrad.Node if hasattr(libgrad.Node, name) else libgrad._C
+        assert inspect.getdoc(getattr(owner, name)) == doc, name
+
+
+def test_the_readme_shows_the_table_that_the_benchmark_wrote() -> None:
+    root = Path(__file__).resolve().parents[1]
+    table = (root / "benchmarks" / "overhead-cpu.md").read_text(encoding="utf-8")
+    begin = "<!-- overhead: benchmarks/overhead-cpu.md -->\n"
+    shown = (root / "README.md").read_text(encoding="utf-8").split(begin)[1]
+    assert shown.split("<!-- /overhead -->")[0] == table

@@ -86,6 +86,9 @@ void bind_graph(py::module_& m) {
         return std::hash<const void*>()(node.get().get());
       });
 
+  for (const char* type : {"InputMetadata", "Node"}) {
+    m.attr(type).attr("__module__") = "libgrad"; // as the user imports it
+  }
   m.def("node", wrap_pybind_function(libgrad::node), "tensor"_a);
   m.def(
       "to_text",

@@ -38,7 +38,7 @@ class Node {
     const std::string function = space + "CppNode<";
     if (name.compare(0, function.size(), function) == 0) {
       name = name.substr(function.size(), name.size() - function.size() - 1);
-      const auto scope = name.rfind("::");
+      const auto scope = name.rfind("::", name.find('<'));
       return name.substr(scope == std::string::npos ? 0 : scope + 2) +
              "Backward";
     }

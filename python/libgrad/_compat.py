@@ -11,14 +11,6 @@ def check_torch() -> None:
     ``LIBGRAD_SKIP_TORCH_CHECK=1`` skips the check, at your own risk.
     """
     try:
-        import torch
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ImportError(
-            "libgrad needs torch, which is not installed. Run\n    pip install 'torch==2.13.*'"
-        ) from error
-    try:
         from ._build_info import TORCH_MINOR
     except ModuleNotFoundError as error:
         raise ImportError(
@@ -26,9 +18,18 @@ def check_torch() -> None:
             "    pip install .\n"
             "there, and start Python elsewhere."
         ) from error
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(
+            "libgrad needs torch, which is not installed. Run\n"
+            f"    pip install 'torch=={TORCH_MINOR}.*'"
+        ) from error
 
     found = ".".join(torch.__version__.split("+")[0].split(".")[:2])
-    if found == TORCH_MINOR or os.environ.get("LIBGRAD_SKIP_TORCH_CHECK"):
+    if found == TORCH_MINOR or os.environ.get("LIBGRAD_SKIP_TORCH_CHECK") == "1":
         return
     raise ImportError(
         f"libgrad was built for torch {TORCH_MINOR}, but torch {torch.__version__} is installed"

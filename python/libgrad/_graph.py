@@ -74,10 +74,14 @@ def print_graph(
 
     Raises:
         RuntimeError: `tensor` does not require grad.
-        TypeError: `tensor`, or one of `params`, is not a tensor.
+        TypeError: `tensor`, or one of `params`, is not a tensor; `max_depth` is not an int.
+        ValueError: `max_depth` is negative.
     """
     _check_tensor(tensor, "print_graph", "the argument")
     names = dict(params or {})
     for name, leaf in names.items():
         _check_tensor(leaf, "print_graph", f"params[{name!r}]")
+    if not isinstance(max_depth, int) or max_depth < 0:
+        error = ValueError if isinstance(max_depth, int) else TypeError
+        raise error(f"print_graph: max_depth must be an int from 0 up, but is {max_depth!r}")
     print(_C.to_text(tensor, names, max_depth), end="", file=file)

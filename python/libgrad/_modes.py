@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import threading
-import types
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, overload
 
 from . import _C
+from ._decorate import F, Guard, decorate
 
 __all__ = ["detect_anomaly", "enable_grad", "inference_mode", "no_grad", "set_grad_enabled"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+
+class _Inside(threading.local):
+    """The modes that this thread has entered, each with the guard that undoes it.
+
+    They are kept here and not in the mode, which the user may drop without leaving it.
+    """
+
+    def __init__(self) -> None:
+        self.guards: list[tuple[_Mode, Guard]] = []
 
 
-class _Guard(Protocol):
-    def __enter__(self) -> None: ...
-    def __exit__(self, *error: object) -> None: ...
+_inside = _Inside()
 
 
 class _Mode:
@@ -28,115 +31,31 @@ class _Mode:
     One object may be entered inside itself and by many threads; leaving undoes one level.
     """
 
-    def __init__(self) -> None:
-        self._entered: dict[int, list[_Guard]] = {}  # of each thread that is inside
-
-    def _guard(self) -> _Guard:
+    def _guard(self) -> Guard:
         """Return a new guard of LibTorch's, to be entered once."""
         raise NotImplementedError
 
     def __enter__(self) -> None:
         guard = self._guard()
         guard.__enter__()
-        self._entered.setdefault(threading.get_ident(), []).append(guard)
+        _inside.guards.append((self, guard))
 
     def __exit__(self, *error: object) -> None:
-        self._entered[threading.get_ident()].pop().__exit__(*error)
+        guards = _inside.guards
+        for i in reversed(range(len(guards))):
+            if guards[i][0] is self:
+                guards.pop(i)[1].__exit__(*error)
+                return
+        raise RuntimeError(f"{type(self).__name__}: this thread is not inside the mode it leaves")
 
     def __call__(self, function: F) -> F:
-        return _decorate(self._guard, function)
-
-
-def _decorate(guard: Callable[[], _Guard], function: F) -> F:
-    """Return `function` with a guard around all that its body does, and nothing else.
-
-    Generators and coroutines are guarded step by step: what runs between the steps is not.
-    """
-    if inspect.isclass(function):
-        raise TypeError(
-            f"cannot decorate the class {function.__name__}: it is not clear whether only its "
-            "construction or every method is meant. Decorate the methods that need it"
-        )
-    if not callable(function):
-        raise TypeError(f"expected a function to decorate, but got {type(function).__name__}")
-
-    wrapper: Callable[..., Any]
-    if inspect.isasyncgenfunction(function):
-
-        async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            steps = function(*args, **kwargs)
-            try:
-                step = steps.__anext__()
-                while True:
-                    try:
-                        item = await _awaited(guard, step)
-                    except StopAsyncIteration:
-                        return
-                    try:
-                        sent = yield item
-                    except GeneratorExit:
-                        raise
-                    except BaseException as error:
-                        step = steps.athrow(error)
-                    else:
-                        step = steps.asend(sent)
-            finally:
-                await _awaited(guard, steps.aclose())
-
-    elif inspect.iscoroutinefunction(function):
-
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return await _awaited(guard, function(*args, **kwargs))
-
-    elif inspect.isgeneratorfunction(function):
-
-        def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            return (yield from _guarded(guard, function(*args, **kwargs)))
-
-    else:
-
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with guard():
-                return function(*args, **kwargs)
-
-    return functools.wraps(function)(wrapper)  # type: ignore[return-value]
-
-
-def _guarded(guard: Callable[[], _Guard], steps: Any) -> Generator[Any, Any, Any]:
-    """Run a generator (or what a coroutine awaits), each of its steps inside a new guard."""
-    advance: Callable[[], Any] = functools.partial(next, steps)
-    while True:
-        try:
-            with guard():
-                item = advance()
-        except StopIteration as stop:
-            return stop.value
-        try:
-            sent = yield item
-        except GeneratorExit:
-            with guard():
-                steps.close()
-            raise
-        except BaseException as error:
-            advance = functools.partial(steps.throw, error)
-        else:
-            advance = (
-                functools.partial(next, steps)
-                if sent is None
-                else functools.partial(steps.send, sent)
-            )
+        return decorate(self._guard, function)
 
 
 def _check_bool(value: object, function: str, argument: str) -> None:
     if not isinstance(value, bool):  # torch refuses None and 1, too
         hint = f"; to decorate, write @{function}(...)" if callable(value) else ""
         raise TypeError(f"{function}: {argument} must be bool, not {type(value).__name__}{hint}")
-
-
-@types.coroutine
-def _awaited(guard: Callable[[], _Guard], awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
-    """Await with each step inside a new guard."""
-    return (yield from _guarded(guard, awaitable.__await__()))
 
 
 class _NoArgumentMode(_Mode):
@@ -150,8 +69,10 @@ class _NoArgumentMode(_Mode):
         mode = super().__new__(cls)
         if function is None:
             return mode
-        cls.__init__(mode)
         return mode(function)
+
+    def __init__(self) -> None:
+        """Refuse any argument that is not the function."""
 
 
 class no_grad(_NoArgumentMode):
@@ -173,7 +94,7 @@ class no_grad(_NoArgumentMode):
     False
     """
 
-    def _guard(self) -> _Guard:
+    def _guard(self) -> Guard:
         return _C.GradMode(False)
 
 
@@ -187,7 +108,7 @@ class enable_grad(_NoArgumentMode):
     True
     """
 
-    def _guard(self) -> _Guard:
+    def _guard(self) -> Guard:
         return _C.GradMode(True)
 
 
@@ -206,7 +127,6 @@ class set_grad_enabled(_Mode):
     """
 
     def __init__(self, mode: bool) -> None:
-        super().__init__()
         _check_bool(mode, "set_grad_enabled", "mode")
         self._before = _C.is_grad_enabled()
         self.mode = mode
@@ -225,7 +145,7 @@ class set_grad_enabled(_Mode):
     def __repr__(self) -> str:
         return f"libgrad.set_grad_enabled(mode={self.mode})"
 
-    def _guard(self) -> _Guard:
+    def _guard(self) -> Guard:
         return _C.GradMode(self.mode)
 
 
@@ -233,7 +153,6 @@ class _ArgumentMode(_Mode):
     """A mode of one bool; apart from `inference_mode`, whose type is told by its __new__."""
 
     def __init__(self, mode: bool = True) -> None:
-        super().__init__()
         self.mode = mode
 
 
@@ -264,7 +183,7 @@ class inference_mode(_ArgumentMode):
     def __repr__(self) -> str:
         return f"libgrad.inference_mode(mode={self.mode})"
 
-    def _guard(self) -> _Guard:
+    def _guard(self) -> Guard:
         return _C.InferenceMode(self.mode)
 
 
@@ -287,7 +206,6 @@ class detect_anomaly(_Mode):
     """
 
     def __init__(self, check_nan: bool = True) -> None:
-        super().__init__()
         _check_bool(check_nan, "detect_anomaly", "check_nan")
         self.check_nan = check_nan
         warnings.warn(
@@ -296,5 +214,5 @@ class detect_anomaly(_Mode):
             stacklevel=2,
         )
 
-    def _guard(self) -> _Guard:
+    def _guard(self) -> Guard:
         return _C.DetectAnomaly(self.check_nan)
