@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
+import consumer
 import pytest
 import torch
 
@@ -40,3 +42,9 @@ def _seeded() -> Iterator[None]:
         torch.is_inference_mode_enabled(),
         torch.is_anomaly_enabled(),
     )
+
+
+@pytest.fixture(scope="session")
+def cpp_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tests/cpp, built once against the installed package."""
+    return consumer.build(Path(__file__).parent / "cpp", tmp_path_factory.mktemp("cpp"))
