@@ -92,8 +92,8 @@ void def_function(
 /// The arguments' types are those of `Fn::forward`: Tensor, a list of tensors
 /// (at::TensorList), int, float, bool, str, a list of int or float, and
 /// std::optional of these. The result is a tensor, or a tuple where `forward`
-/// returns a variable_list; None stands for an undefined tensor. The GIL is
-/// released while `forward` runs.
+/// returns a variable_list; LibTorch refuses undefined ones among them. The GIL
+/// is released while `forward` runs.
 ///
 /// Python sees TypeError for arguments that do not fit, and for exceptions of
 /// c10 the type they stand for (TORCH_CHECK_VALUE: ValueError).
