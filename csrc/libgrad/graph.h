@@ -39,8 +39,8 @@ class Node {
     if (name.compare(0, function.size(), function) == 0) {
       name = name.substr(function.size(), name.size() - function.size() - 1);
       const auto scope = name.rfind("::", name.find('<'));
-      return name.substr(scope == std::string::npos ? 0 : scope + 2) +
-             "Backward";
+      name = name.substr(scope == std::string::npos ? 0 : scope + 2);
+      return name.substr(0, name.find_last_not_of(' ') + 1) + "Backward";
     }
     return name.compare(0, space.size(), space) == 0 ? name.substr(space.size())
                                                      : name;

@@ -40,6 +40,15 @@ struct Cube : torch::autograd::Function<Cube> {
   }
 };
 
+/// A Function that is a template.
+template <class T>
+struct Same : torch::autograd::Function<Same<T>> {
+  static Tensor forward(AutogradContext*, const Tensor& x) { return x.clone(); }
+  static variable_list backward(AutogradContext*, variable_list grads) {
+    return grads;
+  }
+};
+
 }  // namespace
 
 TEST(node_has_the_name_it_has_in_python) {
@@ -48,6 +57,8 @@ TEST(node_has_the_name_it_has_in_python) {
   EXPECT(node(x * x).name() == "MulBackward0");
   EXPECT(node(x + 1).name() == "AddBackward1");
   EXPECT(node(Cube::apply(x)).name() == "CubeBackward");
+  const auto name = node(Same<std::string>::apply(x)).name();
+  EXPECT(name.substr(0, 5) == "Same<" && name.ends_with(">Backward"));
 }
 
 TEST(next_is_where_gradients_go) {
