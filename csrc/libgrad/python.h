@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <ATen/TensorOperators.h>  // x * y, which few Functions do without
 #include <torch/csrc/Exceptions.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/utils/pybind.h>
