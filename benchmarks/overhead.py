@@ -63,6 +63,7 @@ def picture(rows: list[_overhead.Row], path: Path, device: str) -> None:
                 axis.bar_label(bar, fmt="%.0f", fontsize=8)
         axis.set_xticks([0, 1], ["grad", "backward"])
         axis.set_title(graph, fontsize=10)
+        axis.margins(y=0.12)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("µs per call")
     handles = [plt.Rectangle((0, 0), 1, 1, color=c) for c in colours.values()]
