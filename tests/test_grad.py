@@ -53,6 +53,13 @@ GRAD: dict[str, Case] = {
     "seed that requires grad": lambda a, t: a.grad(
         vector(t), t["x"], torch.ones_like(t["x"], requires_grad=True), create_graph=True
     ),
+    "seed of another precision": lambda a, t: a.grad(
+        vector(t),
+        t["x"],
+        torch.ones(3, device=t["x"].device).to(
+            torch.complex64 if t["x"].is_complex() else torch.float32
+        ),
+    ),
     "seed not contiguous": lambda a, t: a.grad(vector(t), t["w"], t["w"].detach()[:, 0]),
     "create_graph": lambda a, t: a.grad(real(t), t["x"], create_graph=True),
     "second order": lambda a, t: a.grad(
@@ -194,6 +201,12 @@ def test_result_is_the_seed_when_the_output_is_the_input() -> None:
     x, seed = torch.ones(3, requires_grad=True), torch.ones(3)
     assert libgrad.grad(x, x, seed)[0] is seed
     assert torch.autograd.grad(x, x, seed)[0] is seed
+
+
+def test_integer_seeds_are_taken_as_torch_takes_them() -> None:
+    x = torch.ones(3, requires_grad=True)
+    seed = torch.arange(3)
+    assert_same(libgrad.grad(x * 2, x, seed), torch.autograd.grad(x * 2, x, seed))
 
 
 def test_the_ones_that_stand_for_a_missing_seed_are_never_shared() -> None:

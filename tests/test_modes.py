@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -284,22 +283,3 @@ def test_wrong_arguments_are_type_errors_as_torchs():
 def test_repr_tells_the_mode(name, mode):
     with torch.set_grad_enabled(True):
         assert repr(getattr(libgrad, name)(mode)) == f"libgrad.{name}(mode={mode})"
-
-
-def test_a_mode_that_is_entered_and_dropped_stays_on_as_torchs_does() -> None:
-    def inside(mode: type) -> bool:
-        mode().__enter__()
-        gc.collect()
-        return torch.is_grad_enabled()
-
-    for mode in (torch.no_grad, libgrad.no_grad):
-        result: list[bool] = []
-        thread = threading.Thread(target=lambda: result.append(inside(mode)))
-        thread.start()
-        thread.join()
-        assert result == [False]
-
-
-def test_leaving_a_mode_on_a_thread_that_is_not_inside_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="no_grad: this thread is not inside"):
-        libgrad.no_grad().__exit__(None, None, None)

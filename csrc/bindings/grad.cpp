@@ -2,7 +2,6 @@
 #include "docs.h"
 #include "operands.h"
 
-using libgrad::detail::accumulate_edge;
 using libgrad::detail::EngineScope;
 using libgrad::detail::root_edge;
 using libgrad::detail::target_edge;
@@ -98,7 +97,8 @@ PyObject* run_backward(const std::array<PyObject*, 6>& args, bool dispatch) {
   EngineScope scope(ys.items());
   if (ys.has_edges() || xs.has_edges()) {
     const auto roots = ys.edges(y, root_edge);
-    const auto targets = xs.edges(x, accumulate_edge);
+    const auto targets = xs.edges(x, target_edge);
+    libgrad::detail::retain_grads(x);
     py::gil_scoped_release no_gil;
     libgrad::backward(roots, {std::move(seeds), retain, create, targets});
   } else {

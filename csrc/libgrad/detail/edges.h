@@ -62,13 +62,6 @@ inline Edge target_edge(const at::Tensor& input) {
   return {std::move(node), 0};
 }
 
-/// The same, for a gradient that is to be added to `input.grad()`.
-inline Edge accumulate_edge(const at::Tensor& input) {
-  auto edge = target_edge(input);
-  input.retain_grad();
-  return edge;
-}
-
 /// The edges of `tensors`, each by `edge_of`.
 inline edge_list edges(
     const variable_list& tensors, Edge (*edge_of)(const at::Tensor&)) {
@@ -78,6 +71,15 @@ inline edge_list edges(
     result.push_back(edge_of(tensor));
   }
   return result;
+}
+
+/// Makes tensors that are no leaves keep the gradient that reaches them.
+inline void retain_grads(const variable_list& tensors) {
+  for (const auto& tensor : tensors) {
+    if (tensor.defined()) {
+      tensor.retain_grad();
+    }
+  }
 }
 
 /// True when `edge` points at an input that its node has.
