@@ -77,7 +77,7 @@ TEST(input_metadata_describes_the_gradient_a_node_takes) {
   const auto entry = root_edge(x.sum(0));
   EXPECT(in_range(entry) && !in_range({entry.function, 1}) && !in_range({}));
   const auto& meta = metadata(entry);
-  EXPECT(meta.shape_as_dim_vector() == c10::SymDimVector{3});
+  EXPECT(meta.shape_as_dim_vector().vec() == std::vector<c10::SymInt>{3});
   EXPECT(meta.dtype() == torch::kFloat && meta.device() == torch::kCPU);
   EXPECT(!meta.is_cpp_nested_tensor() && !meta.was_default_constructed());
 }
