@@ -1,4 +1,4 @@
-"""`print_graph`, compared letter for letter with the files of tests/expected.
+"""`print_graph`, compared letter for letter with the files of tests/expected/draw.
 
 ``LIBGRAD_UPDATE_EXPECTED=1`` writes the files instead; read what has changed before it is kept.
 """
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import libgrad
 
-EXPECTED = Path(__file__).parent / "expected"
+EXPECTED = Path(__file__).parent / "expected" / "draw"
 swish = libgrad._C._demo.swish
 
 Case = tuple[Tensor, Mapping[str, Tensor] | None, dict[str, Any]]

@@ -31,6 +31,9 @@ class _Mode:
     One object may be entered inside itself and by many threads; leaving undoes one level.
     """
 
+    def __init__(self) -> None:
+        pass  # takes no argument: here, and not below, so that types are told by __new__ there
+
     def _guard(self) -> Guard:
         """Return a new guard of LibTorch's, to be entered once."""
         raise NotImplementedError
@@ -70,9 +73,6 @@ class _NoArgumentMode(_Mode):
         if function is None:
             return mode
         return mode(function)
-
-    def __init__(self) -> None:
-        """Refuse any argument that is not the function."""
 
 
 class no_grad(_NoArgumentMode):
