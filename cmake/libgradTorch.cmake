@@ -50,6 +50,10 @@ if(libgrad_TORCH_VERSION VERSION_LESS 2.11)
   message(FATAL_ERROR "libgrad: torch ${libgrad_TORCH_VERSION} at ${libgrad_TORCH_DIR} is too old; "
     "2.11 to 2.13 are supported. Run `pip install 'torch==2.13.*'`.")
 endif()
+if(libgrad_TORCH_VERSION VERSION_GREATER_EQUAL 2.14)
+  message(WARNING "libgrad: torch ${libgrad_TORCH_VERSION} is newer than the 2.11 to 2.13 that "
+    "libgrad knows; it may not compile.")
+endif()
 message(STATUS "libgrad: torch ${libgrad_TORCH_VERSION} at ${libgrad_TORCH_DIR}")
 
 foreach(_lib c10 torch_cpu torch_python)

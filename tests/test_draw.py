@@ -212,3 +212,8 @@ def test_tensor_without_a_graph_is_an_error_that_says_what_to_do():
     for tensor in (torch.ones(2), (torch.ones(2, requires_grad=True) * 2).detach()):
         with pytest.raises(RuntimeError, match=r"does not require grad.*requires_grad=True"):
             libgrad.print_graph(tensor)
+
+
+def test_names_that_are_no_strings_are_refused():
+    with pytest.raises(TypeError, match="keys of params must be str, but one is 1"):
+        libgrad.print_graph(by_hand()[0], {1: by_hand()[0]})

@@ -205,6 +205,33 @@ def test_result_is_the_seed_when_the_output_is_the_input() -> None:
     assert torch.autograd.grad(x, x, seed)[0] is seed
 
 
+def test_a_batch_of_no_vectors_gives_no_gradients() -> None:
+    x = torch.ones(2, requires_grad=True)
+    (g,) = libgrad.grad(x * x, x, torch.ones(0, 2), is_grads_batched=True)
+    assert g.shape == (0, 2)  # torch stumbles over the missing first vector
+
+
+def test_a_dict_that_a_hook_changes_gives_the_keys_of_the_call() -> None:
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    inputs = {"x": x}
+    y.register_hook(lambda _: inputs.clear())
+    assert list(libgrad.grad(y.sum(), inputs)) == ["x"]
+
+
+def test_truthy_flags_count_where_torch_counts_them() -> None:
+    x = torch.ones(2, requires_grad=True)
+    for flag in (None, 0, "", 1, "yes"):
+        seed = torch.ones(3, 2) if flag else torch.ones(2)
+        options = {"grad_outputs": seed, "is_grads_batched": flag, "only_inputs": "yes"}
+        assert_same(libgrad.grad(x * x, x, **options), torch.autograd.grad(x * x, x, **options))
+
+
+def test_the_function_of_the_demo_is_right_for_complex_input() -> None:
+    x = torch.tensor([1 + 2j, 0.5 - 1j], dtype=torch.complex128, requires_grad=True)
+    assert torch.autograd.gradcheck(libgrad._C._demo.swish, (x, 1.5))
+
+
 def test_integer_seeds_are_taken_as_torch_takes_them() -> None:
     x = torch.ones(3, requires_grad=True)
     seed = torch.arange(3)
@@ -234,6 +261,7 @@ def test_deprecated_arguments_warn_at_the_callers_line() -> None:
         libgrad.backward(x * x, x, grad_variables=x)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_sparse_and_nested_tensors_go_through() -> None:
     x = torch.arange(3.0, requires_grad=True)
     seed = torch.ones(3).to_sparse()
@@ -242,4 +270,6 @@ def test_sparse_and_nested_tensors_go_through() -> None:
     nested = torch.nested.as_nested_tensor(parts, layout=torch.jagged) * 2
     ours = libgrad.grad(nested, parts, torch.ones_like(nested))
     nested = torch.nested.as_nested_tensor(parts, layout=torch.jagged) * 2
+    one = torch.nested.nested_tensor([torch.ones(1)], requires_grad=True)
+    assert libgrad.grad(one * 2, one)[0].unbind()[0].item() == 2.0
     assert_same(ours, torch.autograd.grad(nested, parts, torch.ones_like(nested)))

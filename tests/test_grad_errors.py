@@ -74,6 +74,7 @@ GRAD: dict[str, tuple[Call, str]] = {
     "seed int": (lambda a, g: a.grad(g.v, g.x, 3), "`grad_outputs`"),
     "seed [int]": (lambda a, g: a.grad(g.v, g.x, [3]), r"grad_outputs\[0\].*int"),
     "seed str": (lambda a, g: a.grad(g.v, g.x, "a"), r"grad_outputs\[0\].*str"),
+    "seed empty": (lambda a, g: a.grad([g.y], g.x, []), "1 tensors and 0 gradients"),
     "seed [None]": (lambda a, g: a.grad(g.v, g.x, [None]), "scalar outputs"),
     "materialize, unused not allowed": (
         lambda a, g: a.grad(g.y, g.x, allow_unused=False, materialize_grads=True),
@@ -209,12 +210,44 @@ def test_an_input_edge_out_of_range_is_an_error_where_torch_crashes() -> None:
         libgrad.grad(g.y, GradientEdge(g.y.grad_fn, 7))
 
 
+@pytest.mark.parametrize("number", [-1, 2**32, 2**80], ids=str)
+def test_edge_numbers_that_no_node_has_are_index_errors(number: int) -> None:
+    with pytest.raises(IndexError, match=r"outputs\[0\] is edge \d+ of SumBackward0"):
+        libgrad.grad(GradientEdge(Graph().y.grad_fn, number), Graph().x)
+
+
+@pytest.mark.parametrize("number", [1.0, None, "0"], ids=repr)
+def test_edge_numbers_that_are_no_ints_are_type_errors(number: object) -> None:
+    with pytest.raises(TypeError, match="output_nr must be an int"):
+        libgrad.grad(GradientEdge(Graph().y.grad_fn, number), Graph().x)
+
+
+def test_errors_beside_edges_name_the_input_too() -> None:
+    g = Graph()
+    for call in (libgrad.grad, lambda y, xs: libgrad.backward(y, inputs=xs)):
+        with pytest.raises(RuntimeError, match=r"inputs\[1\] \(float32 \[3\] on cpu\); call"):
+            call(get_gradient_edge(g.y), [g.x, torch.ones(3)])
+
+
+def test_an_exception_of_a_property_of_the_argument_gets_through() -> None:
+    class Broken:
+        @property
+        def __torch_function__(self) -> object:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        libgrad.grad(Broken(), Graph().x)
+
+
 def test_failed_backward_does_not_make_other_inputs_retain_their_grad() -> None:
     g = Graph()
     for root in (g.y, get_gradient_edge(g.y)):
         with pytest.raises(RuntimeError, match="does not require grad"):
             libgrad.backward(root, inputs=[g.v, torch.ones(3)])
         assert not g.v.retains_grad
+    with pytest.raises(RuntimeError, match="scalar outputs"):
+        libgrad.backward(get_gradient_edge(g.v), inputs=[g.v])
+    assert not g.v.retains_grad
 
 
 def test_iterators_that_raise_keep_their_exception() -> None:

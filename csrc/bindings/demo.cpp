@@ -28,7 +28,8 @@ struct Swish : torch::autograd::Function<Swish> {
     const auto x = ctx->get_saved_variables()[0];
     const auto beta = ctx->saved_data["beta"].toDouble();
     const auto s = at::sigmoid(beta * x);
-    return {grads[0] * s * (1 + beta * x * (1 - s)), Tensor()};
+    const auto slope = s * (1 + beta * x * (1 - s));
+    return {grads[0] * slope.conj(), Tensor()};
   }
 };
 

@@ -31,7 +31,7 @@ Args:
     allow_unused: Give None for inputs that the outputs do not depend on, instead of an
         error. None means the value of `materialize_grads`.
     is_grads_batched: The first dimension of each of `grad_outputs` is a batch of vectors;
-        the results have it in front.
+        the results have it in front (but zeros for unused inputs).
     materialize_grads: Give zeros, instead of None, for inputs that are not used.
 
 Returns:

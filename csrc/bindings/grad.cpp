@@ -34,7 +34,7 @@ PyObject* run_grad(const std::array<PyObject*, 9>& args, bool dispatch) {
   if (dispatch && overridden(ys, xs)) {
     return call_override("grad", args);
   }
-  if (!read_flag(args[5], "grad", "only_inputs", true)) {
+  if (!read_truth(args[5], true)) {
     warn_deprecated(
         "only_inputs argument is deprecated and is ignored now (defaults to "
         "True). To accumulate gradient for other parts of the graph, please "
@@ -43,11 +43,11 @@ PyObject* run_grad(const std::array<PyObject*, 9>& args, bool dispatch) {
   const auto y = ys.tensors();
   const auto x = xs.tensors();
   const libgrad::GradOptions options{
-      .grad_outputs = read_seeds(args[2], "grad", "grad_outputs"),
+      .grad_outputs = read_seeds(args[2], libgrad::detail::kGrad, y.size()),
       .retain_graph = read_optional_flag(args[3], "grad", "retain_graph"),
       .create_graph = read_flag(args[4], "grad", "create_graph", false),
       .allow_unused = read_optional_flag(args[6], "grad", "allow_unused"),
-      .is_grads_batched = read_flag(args[7], "grad", "is_grads_batched", false),
+      .is_grads_batched = read_truth(args[7], false),
       .materialize_grads =
           read_flag(args[8], "grad", "materialize_grads", false)};
   libgrad::variable_list grads;
@@ -91,16 +91,16 @@ PyObject* run_backward(const std::array<PyObject*, 6>& args, bool dispatch) {
   }
   const auto y = ys.tensors();
   const auto x = xs.tensors();
-  auto seeds = read_seeds(seed_argument, "backward", "grad_tensors");
+  auto seeds = read_seeds(seed_argument, libgrad::detail::kBackward, y.size());
   const auto retain = read_optional_flag(args[2], "backward", "retain_graph");
   const auto create = read_flag(args[3], "backward", "create_graph", false);
   EngineScope scope(ys.items());
   if (ys.has_edges() || xs.has_edges()) {
     const auto roots = ys.edges(y, root_edge);
     const auto targets = xs.edges(x, target_edge);
-    libgrad::detail::retain_grads(x);
     py::gil_scoped_release no_gil;
-    libgrad::backward(roots, {std::move(seeds), retain, create, targets});
+    libgrad::detail::backward_edges(
+        roots, targets, x, {std::move(seeds), retain, create, {}});
   } else {
     py::gil_scoped_release no_gil;
     libgrad::backward(y, {std::move(seeds), retain, create, x});

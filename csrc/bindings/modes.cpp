@@ -1,5 +1,6 @@
 #include "bindings.h"
 
+#include <ATen/PythonTorchFunctionTLS.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/anomaly_mode.h>
@@ -39,6 +40,10 @@ void bind_modes(py::module_& m) {
       &at::GradMode::set_enabled,
       "enabled"_a,
       "at::GradMode::set_enabled, for the calling thread.");
+  m.def(
+      "is_torch_function_mode_enabled",
+      &at::impl::torch_function_mode_enabled,
+      "Return True while a TorchFunctionMode sees torch's calls.");
   m.def(
       "is_grad_enabled",
       &at::GradMode::is_enabled,

@@ -21,11 +21,24 @@ bool is_plain_sequence(py::handle object) {
   return PyTuple_CheckExact(object.ptr()) || PyList_CheckExact(object.ptr());
 }
 
+/// hasattr(object, name), as Python's: other exceptions get through.
+bool has_attribute(py::handle object, const char* name) {
+  if (auto value = py::reinterpret_steal<py::object>(
+          PyObject_GetAttrString(object.ptr(), name))) {
+    return true;
+  }
+  if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+    throw py::error_already_set();
+  }
+  PyErr_Clear();
+  return false;
+}
+
 /// One operand and no sequence: a tensor, what torch takes for one, an edge.
 bool is_single(py::handle object) {
   return !is_plain_sequence(object) &&
          (THPVariable_Check(object.ptr()) ||
-          py::hasattr(object, "__torch_function__") ||
+          has_attribute(object, "__torch_function__") ||
           is_gradient_edge(object));
 }
 
@@ -167,29 +180,39 @@ bool overridden(const Operands& outputs, const Operands& inputs) {
 }
 
 variable_list read_seeds(
-    py::handle object, const char* function, const char* argument) {
+    py::handle object, const libgrad::detail::Call& call, size_t outputs) {
   if (!object || object.is_none()) {
     return {};
   }
-  if (THPVariable_Check(object.ptr())) {
-    return {THPVariable_Unpack(object.ptr())};
-  }
   variable_list seeds;
-  for (py::handle item : to_tuple(object, function, argument)) {
-    if (THPVariable_Check(item.ptr())) {
-      seeds.push_back(THPVariable_Unpack(item.ptr()));
-    } else if (item.is_none()) {
-      seeds.emplace_back();
-    } else {
-      raise(
-          PyExc_TypeError,
-          std::string(function) + ": " + argument + "[" +
-              std::to_string(seeds.size()) +
-              "]: gradients can be either Tensors or None, but got " +
-              type_name(item));
+  if (THPVariable_Check(object.ptr())) {
+    seeds.push_back(THPVariable_Unpack(object.ptr()));
+  } else {
+    for (py::handle item : to_tuple(object, call.name, call.seeds)) {
+      if (THPVariable_Check(item.ptr())) {
+        seeds.push_back(THPVariable_Unpack(item.ptr()));
+      } else if (item.is_none()) {
+        seeds.emplace_back();
+      } else {
+        raise(
+            PyExc_TypeError,
+            std::string(call.name) + ": " + call.seeds + "[" +
+                std::to_string(seeds.size()) +
+                "]: gradients can be either Tensors or None, but got " +
+                type_name(item));
+      }
     }
   }
+  libgrad::detail::check_count(call, outputs, seeds.size());
   return seeds;
+}
+
+bool read_truth(py::handle object, bool otherwise) {
+  const int truth = object ? PyObject_IsTrue(object.ptr()) : otherwise;
+  if (truth < 0) {
+    throw py::error_already_set();
+  }
+  return truth == 1;
 }
 
 bool read_flag(

@@ -59,9 +59,13 @@ class Operands {
 bool overridden(const Operands& outputs, const Operands& inputs);
 
 /// The vectors of a vector-Jacobian product: None, a tensor, or a sequence of
-/// tensors and None. No vectors at all for null and None.
+/// tensors and None, one for each of the `outputs`. No vectors at all for null
+/// and None.
 libgrad::variable_list read_seeds(
-    py::handle object, const char* function, const char* argument);
+    py::handle object, const libgrad::detail::Call& call, size_t outputs);
+
+/// bool(object); `otherwise` when it is null.
+bool read_truth(py::handle object, bool otherwise);
 
 /// A bool, or what counts as one (an int); `otherwise` when it is null.
 bool read_flag(

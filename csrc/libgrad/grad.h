@@ -65,38 +65,38 @@ inline void check_grad_options(const GradOptions& options, size_t inputs) {
   TORCH_CHECK(inputs > 0, "`inputs` argument to `grad()` cannot be empty.");
 }
 
+inline void check_input(const Call& call, size_t i, const at::Tensor& input) {
+  TORCH_CHECK(
+      input.defined() && input.requires_grad(),
+      call.name,
+      ": One of the differentiated Tensors does not require grad: inputs[",
+      i,
+      "] (",
+      describe(input),
+      "); call requires_grad_() on it before it is used");
+}
+
 inline void check_inputs(const Call& call, const variable_list& inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
-    TORCH_CHECK(
-        inputs[i].defined() && inputs[i].requires_grad(),
-        call.name,
-        ": One of the differentiated Tensors does not require grad: inputs[",
-        i,
-        "] (",
-        describe(inputs[i]),
-        "); call requires_grad_() on it before it is used");
+    check_input(call, i, inputs[i]);
   }
 }
 
-inline void check_inputs(const Call& call, const edge_list& inputs) {
-  for (size_t i = 0; i < inputs.size(); ++i) {
+/// The same where some inputs are edges, those with an undefined tensor.
+inline void check_inputs(
+    const Call& call, const variable_list& inputs, const edge_list& targets) {
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (inputs[i].defined()) {
+      check_input(call, i, inputs[i]);
+      continue;
+    }
     TORCH_CHECK(
-        inputs[i].is_valid(),
+        targets[i].is_valid(),
         call.name,
         ": inputs[",
         i,
         "] is an edge to nowhere");
-    TORCH_CHECK_INDEX(
-        in_range(inputs[i]) || inputs[i].function->num_inputs() == 0,
-        call.name,
-        ": inputs[",
-        i,
-        "] is edge ",
-        inputs[i].input_nr,
-        " of ",
-        inputs[i].function->name(),
-        ", which has ",
-        inputs[i].function->num_inputs());
+    check_edge(call.name, "inputs", i, targets[i]);
   }
 }
 
@@ -169,10 +169,31 @@ inline variable_list grad_edges(
     const variable_list& inputs,
     const GradOptions& options) {
   check_grad_options(options, targets.size());
-  check_inputs(kGrad, targets);
+  check_not_batched(inputs, "inputs");
+  check_inputs(kGrad, inputs, targets);
   const auto seeds =
       make_seeds(kGrad, roots, options.grad_outputs, options.is_grads_batched);
   return run_grad(roots, seeds, targets, inputs, options);
+}
+
+/// `backward` of edges, or of edges and tensors; `inputs` as for grad_edges.
+inline void backward_edges(
+    const edge_list& roots,
+    const edge_list& targets,
+    const variable_list& inputs,
+    const BackwardOptions& options) {
+  check_no_transform();
+  check_inputs(kBackward, inputs, targets);
+  const auto seeds =
+      make_seeds(kBackward, roots, options.grad_tensors, /*batched=*/false);
+  retain_grads(inputs);
+  execute(
+      roots,
+      seeds,
+      options.retain_graph.value_or(options.create_graph),
+      options.create_graph,
+      /*accumulate=*/true,
+      targets);
 }
 
 }  // namespace detail
@@ -240,18 +261,12 @@ inline void backward(
 
 /// The same from edges of the graph, and into edges of it.
 inline void backward(
-    const edge_list& tensors, const EdgeBackwardOptions& options) {
-  detail::check_no_transform();
-  detail::check_inputs(detail::kBackward, options.inputs);
-  const auto seeds = detail::make_seeds(
-      detail::kBackward, tensors, options.grad_tensors, /*batched=*/false);
-  detail::execute(
+    const edge_list& tensors, const EdgeBackwardOptions& options = {}) {
+  detail::backward_edges(
       tensors,
-      seeds,
-      options.retain_graph.value_or(options.create_graph),
-      options.create_graph,
-      /*accumulate=*/true,
-      options.inputs);
+      options.inputs,
+      variable_list(options.inputs.size()),
+      {options.grad_tensors, options.retain_graph, options.create_graph, {}});
 }
 
 }  // namespace libgrad

@@ -11,7 +11,7 @@ struct Cube : torch::autograd::Function<Cube> {
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto x = ctx->get_saved_variables()[0];
-    return {grads[0] * 3 * x * x};
+    return {grads[0] * (3 * x * x).conj()};
   }
 };
 

@@ -49,7 +49,7 @@ def grad(
         allow_unused: Give None for inputs that the outputs do not depend on, instead of an
             error. None means the value of `materialize_grads`.
         is_grads_batched: The first dimension of each of `grad_outputs` is a batch of vectors;
-            the results have it in front.
+            the results have it in front (but zeros for unused inputs).
         materialize_grads: Give zeros, instead of None, for inputs that are not used.
 
     Returns:
@@ -127,6 +127,7 @@ class InferenceMode(_Guard): ...
 class DetectAnomaly(_Guard): ...
 
 def set_grad_enabled(enabled: bool) -> None: ...
+def is_torch_function_mode_enabled() -> bool: ...
 def is_grad_enabled() -> bool:
     """Return True when this thread records operations for differentiation."""
 

@@ -36,5 +36,6 @@ def check_torch() -> None:
         f" ({os.path.dirname(torch.__file__)}). Run\n"
         f"    pip install 'torch=={TORCH_MINOR}.*'\n"
         "or, from libgrad's sources, build it for the torch you have:\n"
+        "    pip install 'scikit-build-core>=1.0' ninja\n"
         "    pip install --no-build-isolation --no-deps --force-reinstall ."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -80,8 +81,10 @@ def print_graph(
     _check_tensor(tensor, "print_graph", "the argument")
     names = dict(params or {})
     for name, leaf in names.items():
+        if not isinstance(name, str):
+            raise TypeError(f"print_graph: the keys of params must be str, but one is {name!r}")
         _check_tensor(leaf, "print_graph", f"params[{name!r}]")
     if not isinstance(max_depth, int) or max_depth < 0:
         error = ValueError if isinstance(max_depth, int) else TypeError
         raise error(f"print_graph: max_depth must be an int from 0 up, but is {max_depth!r}")
-    print(_C.to_text(tensor, names, max_depth), end="", file=file)
+    print(_C.to_text(tensor, names, min(max_depth, sys.maxsize)), end="", file=file)

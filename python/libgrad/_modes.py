@@ -6,23 +6,23 @@ import threading
 import warnings
 from typing import Any, overload
 
+import torch
+
 from . import _C
 from ._decorate import F, Guard, decorate
 
 __all__ = ["detect_anomaly", "enable_grad", "inference_mode", "no_grad", "set_grad_enabled"]
 
 
-class _Inside(threading.local):
-    """The modes that this thread has entered, each with the guard that undoes it.
-
-    They are kept here and not in the mode, which the user may drop without leaving it.
-    """
-
-    def __init__(self) -> None:
-        self.guards: list[tuple[_Mode, Guard]] = []
+_alive: set[_Mode] = set()  # those entered and not left: dropping one does not leave it
 
 
-_inside = _Inside()
+def _grad_mode(enabled: bool) -> Guard:
+    """Return LibTorch's guard; torch's own while a TorchFunctionMode wants to see the switch."""
+    if _C.is_torch_function_mode_enabled():
+        seen: Any = torch.enable_grad() if enabled else torch.no_grad()
+        return seen  # type: ignore[no-any-return]
+    return _C.GradMode(enabled)
 
 
 class _Mode:
@@ -32,7 +32,8 @@ class _Mode:
     """
 
     def __init__(self) -> None:
-        pass  # takes no argument: here, and not below, so that types are told by __new__ there
+        # takes no argument: here, and not below, so that types are told by __new__ there
+        self._entered: list[tuple[int, Guard]] = []  # by which threads, outermost first
 
     def _guard(self) -> Guard:
         """Return a new guard of LibTorch's, to be entered once."""
@@ -41,15 +42,18 @@ class _Mode:
     def __enter__(self) -> None:
         guard = self._guard()
         guard.__enter__()
-        _inside.guards.append((self, guard))
+        self._entered.append((threading.get_ident(), guard))
+        _alive.add(self)
 
     def __exit__(self, *error: object) -> None:
-        guards = _inside.guards
-        for i in reversed(range(len(guards))):
-            if guards[i][0] is self:
-                guards.pop(i)[1].__exit__(*error)
-                return
-        raise RuntimeError(f"{type(self).__name__}: this thread is not inside the mode it leaves")
+        if not self._entered:
+            raise RuntimeError(f"{type(self).__name__}: left without being entered")
+        thread = threading.get_ident()
+        mine = [i for i, (entered_by, _) in enumerate(self._entered) if entered_by == thread]
+        _, guard = self._entered.pop(mine[-1] if mine else -1)
+        if not self._entered:
+            _alive.discard(self)
+        guard.__exit__(*error)
 
     def __call__(self, function: F) -> F:
         return decorate(self._guard, function)
@@ -72,6 +76,7 @@ class _NoArgumentMode(_Mode):
         mode = super().__new__(cls)
         if function is None:
             return mode
+        cls.__init__(mode)
         return mode(function)
 
 
@@ -95,7 +100,7 @@ class no_grad(_NoArgumentMode):
     """
 
     def _guard(self) -> Guard:
-        return _C.GradMode(False)
+        return _grad_mode(False)
 
 
 class enable_grad(_NoArgumentMode):
@@ -109,7 +114,7 @@ class enable_grad(_NoArgumentMode):
     """
 
     def _guard(self) -> Guard:
-        return _C.GradMode(True)
+        return _grad_mode(True)
 
 
 class set_grad_enabled(_Mode):
@@ -127,32 +132,40 @@ class set_grad_enabled(_Mode):
     """
 
     def __init__(self, mode: bool) -> None:
+        super().__init__()
         _check_bool(mode, "set_grad_enabled", "mode")
         self._before = _C.is_grad_enabled()
         self.mode = mode
-        _C.set_grad_enabled(mode)
+        self._set(mode)
 
     def __enter__(self) -> None:
-        _C.set_grad_enabled(self.mode)
+        self._set(self.mode)
 
     def __exit__(self, *error: object) -> None:
-        _C.set_grad_enabled(self._before)
+        self._set(self._before)
 
     def __call__(self, function: F) -> F:
-        _C.set_grad_enabled(self._before)
+        self._set(self._before)
         return super().__call__(function)
 
     def __repr__(self) -> str:
         return f"libgrad.set_grad_enabled(mode={self.mode})"
 
+    def _set(self, enabled: bool) -> None:
+        if _C.is_torch_function_mode_enabled():  # as in _grad_mode
+            torch.set_grad_enabled(enabled)
+        else:
+            _C.set_grad_enabled(enabled)
+
     def _guard(self) -> Guard:
-        return _C.GradMode(self.mode)
+        return _grad_mode(self.mode)
 
 
 class _ArgumentMode(_Mode):
     """A mode of one bool; apart from `inference_mode`, whose type is told by its __new__."""
 
     def __init__(self, mode: bool = True) -> None:
+        super().__init__()
         self.mode = mode
 
 
@@ -206,6 +219,7 @@ class detect_anomaly(_Mode):
     """
 
     def __init__(self, check_nan: bool = True) -> None:
+        super().__init__()
         _check_bool(check_nan, "detect_anomaly", "check_nan")
         self.check_nan = check_nan
         warnings.warn(

@@ -46,10 +46,6 @@ inline Edge root_edge(const at::Tensor& output) {
 
 /// Where the gradient of `input` leaves the graph.
 inline Edge target_edge(const at::Tensor& input) {
-  TORCH_CHECK(
-      input.requires_grad(),
-      "One of the differentiated Tensors does not require grad: ",
-      describe(input));
   if (const auto& node = input.grad_fn()) {
     return {node, static_cast<uint32_t>(input.output_nr())};
   }
@@ -90,6 +86,56 @@ inline bool in_range(const Edge& edge) {
 /// What the node behind `edge` knows of the gradient it expects.
 inline const torch::autograd::InputMetadata& metadata(const Edge& edge) {
   return edge.function->input_metadata(edge.input_nr);
+}
+
+inline at::ScalarType dtype_of(const Edge& edge) {
+  return c10::typeMetaToScalarType(metadata(edge).dtype());
+}
+
+inline at::ScalarType dtype_of(const at::Tensor& tensor) {
+  return tensor.scalar_type();
+}
+
+/// The gradient that enters at `edge` in one line, as of tensors.
+inline std::string describe(const Edge& edge) {
+  std::ostringstream out;
+  out << dtype_name(dtype_of(edge)) << ' '
+      << metadata(edge).shape_as_dim_vector() << " on "
+      << metadata(edge).device();
+  return out.str();
+}
+
+/// Throws unless `edge`, entry `i` of `argument`, can be fed by the engine.
+inline void check_edge(
+    const char* function, const char* argument, size_t i, const Edge& edge) {
+  TORCH_CHECK_INDEX(
+      in_range(edge),
+      function,
+      ": ",
+      argument,
+      '[',
+      i,
+      "] is edge ",
+      edge.input_nr,
+      " of ",
+      edge.function->name(),
+      ", which has ",
+      edge.function->num_inputs());
+  TORCH_CHECK(
+      !metadata(edge).was_default_constructed(),
+      function,
+      ": ",
+      argument,
+      '[',
+      i,
+      "] is edge ",
+      edge.input_nr,
+      " of ",
+      edge.function->name(),
+      ", an output that was never made");
+  TORCH_CHECK(
+      !metadata(edge).is_cpp_nested_tensor(),
+      "C++ NestedTensor are not supported with GradientEdge");
 }
 
 /// Runs the engine: gradients at `targets`, or into the leaves.

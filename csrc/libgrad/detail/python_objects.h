@@ -22,7 +22,8 @@
 
 #include <pybind11/gil_safe_call_once.h>
 
-#include <optional>
+#include <limits>
+#include <memory>
 
 namespace libgrad::detail {
 
@@ -93,10 +94,27 @@ NodePtr node_of(const Function& function) {
   }
 }
 
+/// The number in a Python GradientEdge; one that is out of range for any node
+/// for what no uint32 can hold.
+inline uint32_t unpack_input_nr(py::handle number) {
+  const Py_ssize_t value =
+      PyNumber_AsSsize_t(number.ptr(), /*clip on overflow*/ nullptr);
+  if (value == -1 && PyErr_Occurred()) {
+    PyErr_Clear();
+    PyErr_Format(
+        PyExc_TypeError,
+        "GradientEdge's output_nr must be an int but got %s",
+        Py_TYPE(number.ptr())->tp_name);
+    throw py::error_already_set();
+  }
+  constexpr auto none = std::numeric_limits<uint32_t>::max();
+  return value < 0 || value > none ? none : static_cast<uint32_t>(value);
+}
+
 /// The edge that a Python GradientEdge stands for.
 inline Edge unpack_gradient_edge(py::handle edge) {
   const py::object node = edge.attr("node");
-  const auto input_nr = edge.attr("output_nr").cast<uint32_t>();
+  const auto input_nr = unpack_input_nr(edge.attr("output_nr"));
   if (THPFunction_Check(node.ptr())) {
     return {node_of(*reinterpret_cast<THPFunction*>(node.ptr())), input_nr};
   }
@@ -112,30 +130,18 @@ inline Edge unpack_gradient_edge(py::handle edge) {
   throw py::error_already_set();
 }
 
-/// What torch puts around a run of the engine: hooks for its debug log, and
-/// the caller's contextvars where a backward that is compiled on a device
-/// thread finds them. The latter slow down every node, so they are left out
-/// where there are no such threads (a torch without accelerator) or nothing
-/// that reads them has been imported.
-class EngineScope {
+/// The hooks of torch's debug log on the graph of `roots`, when it is on.
+class LogHooks {
  public:
-  explicit EngineScope(const Objects& roots) {
-    const auto& torch = TorchObjects::get();
+  explicit LogHooks(const Objects& roots) {
     if (logs_nodes()) {
-      unregister_ = torch.graph.attr("_register_logging_hooks_on_whole_graph")(
-          to_tuple(roots));
-    }
-    if (torch.device_threads &&
-        PyDict_Contains(torch.modules.ptr(), torch.context_reader.ptr()) == 1) {
-      stash_context();
+      unregister_ = TorchObjects::get().graph.attr(
+          "_register_logging_hooks_on_whole_graph")(to_tuple(roots));
     }
   }
-  EngineScope(const EngineScope&) = delete;
-  EngineScope& operator=(const EngineScope&) = delete;
-  ~EngineScope() {
-    if (previous_) {
-      at::impl::ThreadLocalPythonObjects::set_state(std::move(*previous_));
-    }
+  LogHooks(const LogHooks&) = delete;
+  LogHooks& operator=(const LogHooks&) = delete;
+  ~LogHooks() {
     if (unregister_) {
       py::error_scope keep_error;
       try {
@@ -147,20 +153,63 @@ class EngineScope {
   }
 
  private:
-  void stash_context() {
-    auto context = py::reinterpret_steal<py::object>(PyContext_CopyCurrent());
-    if (!context) {
-      throw py::error_already_set();
+  py::object unregister_;
+};
+
+/// The caller's contextvars, where a backward that is compiled on a device
+/// thread finds them. They slow down every node, so they are left out where
+/// there are no such threads (a torch without accelerator), nothing that reads
+/// them has been imported, or this torch does not hand them on (before 2.13,
+/// which cannot erase them either).
+template <class Locals = at::impl::ThreadLocalPythonObjects>
+class ContextStash {
+ public:
+  ContextStash() {
+    if constexpr (kSupported) {
+      const auto& torch = TorchObjects::get();
+      if (!torch.device_threads ||
+          PyDict_Contains(torch.modules.ptr(), torch.context_reader.ptr()) !=
+              1) {
+        return;
+      }
+      auto context = py::reinterpret_steal<py::object>(PyContext_CopyCurrent());
+      if (!context) {
+        throw py::error_already_set();
+      }
+      if (Locals::contains(kKey)) {
+        outer_ = Locals::get(kKey);
+      }
+      Locals::set(
+          kKey,
+          std::make_shared<c10::SafePyObject>(
+              context.release().ptr(), getPyInterpreter()));
+      stashed_ = true;
     }
-    previous_ = at::impl::ThreadLocalPythonObjects::get_state();
-    at::impl::ThreadLocalPythonObjects::set(
-        "context",
-        std::make_shared<c10::SafePyObject>(
-            context.release().ptr(), getPyInterpreter()));
+  }
+  ContextStash(const ContextStash&) = delete;
+  ContextStash& operator=(const ContextStash&) = delete;
+  ~ContextStash() {
+    if constexpr (kSupported) {
+      if (outer_) {
+        Locals::set(kKey, outer_);
+      } else if (stashed_) {
+        Locals::erase(kKey);
+      }
+    }
   }
 
-  std::optional<at::impl::ThreadLocalPythonObjects> previous_;
-  py::object unregister_;
+ private:
+  static constexpr bool kSupported = requires { Locals::erase("context"); };
+  static constexpr const char* kKey = "context";
+  std::shared_ptr<c10::SafePyObject> outer_;
+  bool stashed_ = false;
+};
+
+/// What torch puts around a run of the engine.
+struct EngineScope {
+  explicit EngineScope(const Objects& roots) : hooks(roots) {}
+  LogHooks hooks;
+  ContextStash<> context;
 };
 
 }  // namespace libgrad::detail

@@ -15,6 +15,8 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 
+#include <algorithm>
+
 namespace libgrad::detail {
 
 /// What a function calls its arguments; errors speak in these words.
@@ -31,10 +33,19 @@ struct Expected {
   c10::SymIntArrayRef shape;
   at::ScalarType dtype;
   at::Device device;
+  bool subclass;  // whose device is its own affair
 };
 
+inline bool is_subclass(const at::Tensor& tensor) {
+  return tensor.unsafeGetTensorImpl()->is_python_dispatch();
+}
+
 inline Expected expected(const at::Tensor& output) {
-  return {output.sym_sizes(), output.scalar_type(), output.device()};
+  return {
+      output.sym_sizes(),
+      output.scalar_type(),
+      output.device(),
+      is_subclass(output)};
 }
 
 inline Expected expected(const Edge& output) {
@@ -42,17 +53,27 @@ inline Expected expected(const Edge& output) {
   return {
       meta.shape_as_dim_vector(),
       c10::typeMetaToScalarType(meta.dtype()),
-      meta.device()};
+      meta.device(),
+      meta.is_tensor_subclass()};
 }
 
 /// True for nested tensors without a regular shape; the engine checks those.
 inline bool is_cpp_nested(const at::Tensor& tensor) {
-  return tensor.is_nested() &&
-         !tensor.unsafeGetTensorImpl()->is_python_dispatch();
+  return tensor.is_nested() && !is_subclass(tensor);
 }
 
 inline bool is_cpp_nested(const Edge& edge) {
   return metadata(edge).is_cpp_nested_tensor();
+}
+
+inline bool has_one_element(const at::Tensor& output) {
+  return output.sym_numel() == 1;
+}
+
+inline bool has_one_element(const Edge& output) {
+  const auto shape = metadata(output).shape_as_dim_vector();
+  return std::all_of(
+      shape.begin(), shape.end(), [](const auto& size) { return size == 1; });
 }
 
 inline bool same_shape(c10::SymIntArrayRef a, c10::SymIntArrayRef b) {
@@ -68,28 +89,26 @@ inline bool same_shape(c10::SymIntArrayRef a, c10::SymIntArrayRef b) {
 }
 
 /// Throws unless a one can stand for the missing seed of output `i`.
-inline void check_implicit_seed(
-    const Call& call, size_t i, const Expected& output) {
-  for (const auto& size : output.shape) {
-    TORCH_CHECK(
-        size == 1,
-        call.name,
-        ": grad can be implicitly created only for scalar outputs, but ",
-        call.outputs,
-        '[',
-        i,
-        "] has shape ",
-        output.shape,
-        "; pass ",
-        call.seeds,
-        ", or reduce it first, for example with sum()");
-  }
+template <class Output>
+void check_implicit_seed(const Call& call, size_t i, const Output& output) {
   TORCH_CHECK(
-      at::isFloatingType(output.dtype),
+      has_one_element(output),
+      call.name,
+      ": grad can be implicitly created only for scalar outputs, but ",
+      call.outputs,
+      '[',
+      i,
+      "] is ",
+      describe(output),
+      "; pass ",
+      call.seeds,
+      ", or reduce it first, for example with sum()");
+  TORCH_CHECK(
+      at::isFloatingType(dtype_of(output)),
       call.name,
       ": grad can be implicitly created only for real scalar outputs but got "
       "torch.",
-      dtype_name(output.dtype),
+      dtype_name(dtype_of(output)),
       " for ",
       call.outputs,
       '[',
@@ -154,7 +173,8 @@ inline void check_seed(
       "] has a dtype of torch.",
       dtype_name(output.dtype));
   TORCH_CHECK(
-      seed.device() == output.device || shape.empty(),
+      seed.device() == output.device || shape.empty() || output.subclass ||
+          is_subclass(seed),
       call.name,
       ": invalid gradient at index ",
       i,
@@ -227,36 +247,7 @@ inline void check_output(const Call& call, size_t i, const at::Tensor& output) {
 
 inline void check_output(const Call& call, size_t i, const Edge& output) {
   check_has_graph(call, i, output.is_valid());
-  TORCH_CHECK_INDEX(
-      in_range(output),
-      call.name,
-      ": ",
-      call.outputs,
-      '[',
-      i,
-      "] is edge ",
-      output.input_nr,
-      " of ",
-      output.function->name(),
-      ", which has ",
-      output.function->num_inputs());
-}
-
-/// Throws unless the nested `output`, whose shape is the engine's to check,
-/// has a seed.
-inline void check_nested_seed(
-    const Call& call, const at::Tensor& seed, bool batched) {
-  TORCH_CHECK(
-      !batched,
-      call.name,
-      ": Batched grads are not supported with Nested Tensor.");
-  TORCH_CHECK(
-      seed.defined(),
-      call.name,
-      ": grad can be implicitly created only for scalar outputs, but ",
-      call.outputs,
-      " has a nested tensor; pass ",
-      call.seeds);
+  check_edge(call.name, call.outputs, i, output);
 }
 
 /// The seeds to start at `outputs` with (tensors or edges): the given ones,
@@ -275,12 +266,15 @@ variable_list make_seeds(
   for (size_t i = 0; i < outputs.size(); ++i) {
     seeds.push_back(given.empty() ? at::Tensor() : given[i]);
     check_output(call, i, outputs[i]);
-    if (is_cpp_nested(outputs[i])) {
-      check_nested_seed(call, seeds[i], batched);
+    if (seeds[i].defined() && is_cpp_nested(outputs[i])) {
+      TORCH_CHECK(
+          !batched,
+          call.name,
+          ": Batched grads are not supported with Nested Tensor.");
     } else if (seeds[i].defined()) {
       check_seed(call, i, expected(outputs[i]), seeds[i], batched);
     } else {
-      check_implicit_seed(call, i, expected(outputs[i]));
+      check_implicit_seed(call, i, outputs[i]);
       TORCH_CHECK_VALUE(
           !batched,
           call.name,

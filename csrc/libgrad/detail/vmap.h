@@ -32,7 +32,7 @@ inline void check_not_batched(
     const variable_list& tensors, const char* argument) {
   for (size_t i = 0; i < tensors.size(); ++i) {
     TORCH_CHECK(
-        !at::isBatchedTensor(tensors[i]),
+        !tensors[i].defined() || !at::isBatchedTensor(tensors[i]),
         "grad called inside torch.vmap. We do not support the case where any ",
         argument,
         " are vmapped tensors (",
