@@ -50,7 +50,9 @@ TEST(grad_says_which_seed_does_not_fit) {
   const auto y = x * x, s = y.sum();
   const auto z = torch::complex(y, y);
   EXPECT_THROWS(
-      c10::Error, "but outputs[1] has shape [2]; pass grad", grad({s, y}, {x}));
+      c10::Error,
+      "but outputs[1] is float64 [2] on cpu; pass grad",
+      grad({s, y}, {x}));
   EXPECT_THROWS(
       c10::Error, "real scalar outputs but got", grad({z.sum()}, {x}));
   EXPECT_THROWS(
