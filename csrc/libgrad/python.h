@@ -3,79 +3,164 @@
 
 #pragma once
 
+#include <libgrad/detail/forward_mode.h>
+#include <libgrad/detail/python_function.h>
+#include <libgrad/detail/vmap.h>
+
 #include <ATen/TensorOperators.h>  // x * y, which few Functions do without
 #include <torch/csrc/Exceptions.h>
-#include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/utils/pybind.h>
 
 #include <pybind11/stl.h>  // optional and list arguments
 
 #include <string>
-#include <type_traits>
-#include <vector>
 
 namespace libgrad {
+
+/// Names the tensors that an in-place Function (mark_dirty) changes, by their
+/// arguments: an option of def_function. A function whose name ends in "_"
+/// changes its first tensor, unless told otherwise.
+///
+///     libgrad::def_function<Scale>(m, "scale", "x"_a, libgrad::mutates("x"));
+struct mutates {
+  template <class... Names>
+  explicit mutates(Names... names) : names{names...} {}
+  std::vector<std::string> names;
+};
 
 namespace detail {
 
 /// What pybind11 reads an argument of `forward` into.
 template <class T>
-struct Stored {
-  static_assert(
-      !std::is_same_v<T, std::vector<at::Tensor>>,
-      "def_function: take a list of tensors as at::TensorList; LibTorch does "
-      "not differentiate with respect to std::vector<at::Tensor>");
+struct Loaded {
   using type = T;
-};
-template <class T>
-struct Stored<c10::ArrayRef<T>> {
-  using type = std::vector<T>;
+  static const T& value(const T& loaded) { return loaded; }
 };
 template <>
-struct Stored<std::string_view> {
-  using type = std::string;
+struct Loaded<at::Tensor> {
+  using type = TensorArgument;
+  static const at::Tensor& value(const type& loaded) { return loaded.tensor; }
+};
+template <>
+struct Loaded<std::optional<at::Tensor>> {
+  using type = std::optional<TensorArgument>;
+  static std::optional<at::Tensor> value(const type& loaded) {
+    return loaded ? std::optional(loaded->tensor) : std::nullopt;
+  }
+};
+template <>
+struct Loaded<variable_list> {
+  using type = std::vector<TensorArgument>;
+  static variable_list value(const type& loaded) {
+    variable_list tensors;
+    tensors.reserve(loaded.size());
+    for (const auto& argument : loaded) {
+      tensors.push_back(argument.tensor);
+    }
+    return tensors;
+  }
 };
 template <class Arg>
-using stored_t = typename Stored<std::decay_t<Arg>>::type;
+using loaded_t = typename Loaded<stored_t<Arg>>::type;
 
-/// The same argument as `apply` must see it: lists of tensors as TensorList,
-/// the only list whose tensors LibTorch tracks.
-template <class Arg>
-decltype(auto) pass(const stored_t<Arg>& value) {
-  if constexpr (std::is_same_v<std::decay_t<Arg>, stored_t<Arg>>) {
-    return (value);
-  } else {
-    return std::decay_t<Arg>(value);
+/// True for a tensor that the plain call would not do justice: a dual one, or
+/// one of a subclass.
+inline bool is_special(const TensorArgument& argument) {
+  return !THPVariable_CheckExact(argument.object) || is_dual(argument.tensor);
+}
+template <class T>
+bool is_special(const T&) {
+  return false;
+}
+template <class T>
+bool is_special(const std::optional<T>& argument) {
+  return argument && is_special(*argument);
+}
+template <class T>
+bool is_special(const std::vector<T>& arguments) {
+  for (const auto& argument : arguments) {
+    if (is_special(argument)) {
+      return true;
+    }
   }
+  return false;
 }
 
-inline pybind11::object to_python(const at::Tensor& tensor) {
-  return tensor.defined() ? pybind11::cast(tensor) : pybind11::none();
-}
-
-inline pybind11::object to_python(
-    const torch::autograd::variable_list& tensors) {
-  pybind11::tuple result(tensors.size());
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    result[i] = to_python(tensors[i]);
+/// What def_function was told of one argument: (name, keyword_only) or (name,
+/// keyword_only, default).
+class Parameters {
+ public:
+  void add(const py::arg& argument) {
+    list_.append(py::make_tuple(argument.name, keyword_only_));
   }
-  return result;
-}
+  void add(const py::arg_v& argument) {
+    list_.append(py::make_tuple(argument.name, keyword_only_, argument.value));
+  }
+  void add(const py::kw_only&) { keyword_only_ = true; }
+  void add(const mutates& option) { mutated_ = option.names; }
+  template <class Other>
+  void add(const Other&) {}
 
-template <class Fn, class Result, class... Args, class... Extra>
-void def_function(
-    pybind11::module_& m,
-    const char* name,
-    Result (*)(torch::autograd::AutogradContext*, Args...),
-    const Extra&... extra) {
-  auto call = [](const stored_t<Args>&... args) {
-    auto result = [&] {
-      pybind11::gil_scoped_release no_gil;
-      return Fn::apply(pass<Args>(args)...);
+  const py::list& list() const { return list_; }
+  const std::vector<std::string>& mutated() const { return mutated_; }
+
+ private:
+  py::list list_;
+  bool keyword_only_ = false;
+  std::vector<std::string> mutated_;
+};
+
+/// The Python function of `Fn`, once it is defined.
+template <class Fn, class Args = args_t<Fn>>
+struct Bound;
+
+template <class Fn, class... Args>
+struct Bound<Fn, std::tuple<Args...>> {
+  py::object* special;  // leaked: the interpreter may be gone before it
+
+  py::object operator()(const loaded_t<Args>&... args) const {
+    if (functorch_active() || at::impl::torch_function_mode_enabled() ||
+        (is_special(args) || ...)) [[unlikely]] {
+      return call_special(args...);
+    }
+    auto outputs = [&] {
+      py::gil_scoped_release no_gil;
+      return applied_t<Fn>::apply(
+          pass<Args>(Loaded<stored_t<Args>>::value(args))...);
     }();
-    return to_python(result);
-  };
-  m.def(name, torch::wrap_pybind_function(std::move(call)), extra...);
+    return to_python(outputs);
+  }
+
+  py::object call_special(const loaded_t<Args>&... args) const {
+    using Values = std::vector<at::IValue>;
+    auto* values = new Values{
+        pack<stored_t<Args>>(Loaded<stored_t<Args>>::value(args))...};
+    const py::capsule capsule(values, kValuesCapsule, [](PyObject* capsule) {
+      delete static_cast<Values*>(
+          PyCapsule_GetPointer(capsule, kValuesCapsule));
+    });
+    return (*special)(capsule, args...);
+  }
+};
+
+template <class T>
+struct Extra {
+  using type = T;
+};
+
+/// pybind11's own options: everything but `mutates`.
+template <class Define>
+void with_extras(const Define& define) {
+  define();
+}
+template <class Define, class First, class... Rest>
+void with_extras(
+    const Define& define, const First& first, const Rest&... rest) {
+  if constexpr (std::is_same_v<First, mutates>) {
+    with_extras(define, rest...);
+  } else {
+    with_extras(
+        [&](const auto&... others) { define(first, others...); }, rest...);
+  }
 }
 
 }  // namespace detail
@@ -91,21 +176,47 @@ void def_function(
 ///     }
 ///
 /// The arguments' types are those of `Fn::forward`: Tensor, a list of tensors
-/// (at::TensorList), int, float, bool, str, a list of int or float, and
-/// std::optional of these. The result is a tensor, or a tuple where `forward`
-/// returns a variable_list; LibTorch refuses undefined ones among them. The GIL
-/// is released while `forward` runs.
+/// (at::TensorList or std::vector<Tensor>), int, float, bool, str, a list of
+/// int or float, std::optional of these, and whatever else pybind11 knows. The
+/// result is a tensor, or a tuple where `forward` returns a variable_list;
+/// LibTorch refuses undefined ones among them. The GIL is released while
+/// `forward` runs.
+///
+/// The function works in torch.func's transforms, in forward mode and in
+/// torch.compile, and is an operator as well: torch.ops.<module>.<name>. `Fn`
+/// may have these beside `forward` and `backward`:
+///
+///     // Tangents of the outputs, from one tangent for each argument.
+///     static variable_list jvp(AutogradContext*, variable_list tangents);
+///     // The outputs for a batch, and the dimension of each that is mapped.
+///     static std::pair<Tensor, libgrad::Dims> vmap(
+///         const libgrad::VmapInfo&, const libgrad::Dims& in_dims,
+///         /* the arguments of forward */);
 ///
 /// Python sees TypeError for arguments that do not fit, and for exceptions of
 /// c10 the type they stand for (TORCH_CHECK_VALUE: ValueError).
 template <class Fn, class... Extra>
-void def_function(
-    pybind11::module_& m, const char* name, const Extra&... extra) {
+void def_function(py::module_& m, const char* name, const Extra&... extra) {
   static_assert(
       requires { &Fn::forward; },
       "def_function: Fn::forward must be one function; it is overloaded, a "
       "template or missing");
-  detail::def_function<Fn>(m, name, &Fn::forward, extra...);
+  const detail::Bound<Fn> bound{new py::object()};
+  detail::with_extras(
+      [&](const auto&... options) {
+        m.def(name, torch::wrap_pybind_function(bound), options...);
+      },
+      extra...);
+  detail::Parameters parameters;
+  (parameters.add(extra), ...);
+  *bound.special =
+      py::module_::import("libgrad._function")
+          .attr("bind")(
+              m.attr(name),
+              m.attr("__name__"),
+              py::capsule(&detail::erase<Fn>(), detail::kErasedCapsule),
+              parameters.list(),
+              parameters.mutated());
 }
 
 }  // namespace libgrad

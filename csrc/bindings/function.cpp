@@ -1,0 +1,224 @@
+/// C++ Functions behind def_function, as libgrad._function drives them.
+
+#include "bindings.h"
+
+#include <libgrad/detail/forward_mode.h>
+#include <libgrad/detail/operators.h>
+#include <libgrad/detail/python_function.h>
+#include <libgrad/detail/python_node.h>
+
+#include <pybind11/stl.h>
+
+namespace {
+
+using namespace libgrad::detail;
+using MaybeTensors = std::vector<std::optional<at::Tensor>>;
+
+/// A Function and the arguments of one call.
+struct Call {
+  const Erased* function;
+  std::vector<int64_t> mutated;  // arguments
+  std::vector<at::IValue> values;
+};
+
+const Erased& erased_in(const py::capsule& capsule) {
+  if (std::string_view(capsule.name()) != kErasedCapsule) {
+    PyErr_Format(
+        PyExc_ImportError,
+        "this module was built with the headers of another libgrad (it speaks "
+        "%s, the one that is installed %s); build it again",
+        capsule.name(),
+        kErasedCapsule);
+    throw py::error_already_set();
+  }
+  return *capsule.get_pointer<const Erased>();
+}
+
+variable_list undefined_for_none(const MaybeTensors& tensors) {
+  variable_list result;
+  result.reserve(tensors.size());
+  for (const auto& tensor : tensors) {
+    result.push_back(tensor.value_or(at::Tensor()));
+  }
+  return result;
+}
+
+template <class Body>
+auto without_gil(const Body& body) {
+  py::gil_scoped_release no_gil;
+  return body();
+}
+
+py::object result_of(const Erased& function, const variable_list& outputs) {
+  return function.single ? to_python(outputs.at(0))
+                         : py::object(to_python(outputs));
+}
+
+void bind_leftover(py::module_& m) {
+  const auto pairs = [](const std::vector<Origin>& origins) {
+    std::vector<std::pair<int, int64_t>> result;
+    for (const auto& origin : origins) {
+      result.emplace_back(origin.kind, origin.index);
+    }
+    return result;
+  };
+  py::class_<Leftover>(m, "_Leftover", "What forward left in its context.")
+      .def_property_readonly(
+          "saved",
+          [pairs](const Leftover& left) {
+            auto origins = left.saved;
+            for (const auto& [name, origin] : left.saved_tensors_by_name) {
+              origins.push_back(origin);
+            }
+            return pairs(origins);
+          })
+      .def_readonly("non_differentiable", &Leftover::non_differentiable)
+      .def_readonly("dirty", &Leftover::dirty)
+      .def_readonly("input_of_output", &Leftover::input_of_output)
+      .def_readonly("materialize", &Leftover::materialize);
+}
+
+void bind_call(py::module_& m) {
+  py::class_<Call>(m, "_Call", "A Function and the arguments of one call.")
+      .def(
+          py::init([](const py::capsule& function,
+                      std::vector<int64_t> mutated,
+                      const py::capsule& values) {
+            return Call{
+                &erased_in(function),
+                std::move(mutated),
+                *values.get_pointer<std::vector<at::IValue>>()};
+          }))
+      .def_property_readonly(
+          "name",
+          [](const Call& call) {
+            return c10::demangle(call.function->function->name());
+          })
+      .def_property_readonly(
+          "mutated",
+          [](const Call& call) {
+            return tensor_places(call.values, call.mutated);
+          })
+      .def_property_readonly(
+          "tensors",
+          [](const Call& call) { return to_python(tensors_of(call.values)); })
+      .def_property_readonly(
+          "has_jvp",
+          [](const Call& call) { return call.function->jvp != nullptr; })
+      .def_property_readonly(
+          "has_vmap",
+          [](const Call& call) { return call.function->vmap != nullptr; })
+      .def("apply", wrap_pybind_function([](const Call& call) {
+             return result_of(*call.function, without_gil([&] {
+               return apply(*call.function, call.values, call.mutated);
+             }));
+           }))
+      .def(
+          "result",
+          [](const Call& call, const variable_list& outputs) {
+            return result_of(*call.function, outputs);
+          })
+      .def(
+          "forward",
+          wrap_pybind_function(
+              [](const Call& call, const variable_list& tensors) {
+                auto done = without_gil([&] {
+                  return forward(*call.function, call.values, tensors);
+                });
+                return py::make_tuple(
+                    to_python(done.outputs),
+                    to_python(done.constants),
+                    std::move(done.left));
+              }))
+      .def(
+          "backward",
+          wrap_pybind_function([](const Call& call,
+                                  const Leftover& left,
+                                  const MaybeTensors& saved,
+                                  const MaybeTensors& grads,
+                                  const std::vector<bool>& needs) {
+            return to_python(without_gil([&] {
+              return backward(
+                  *call.function,
+                  call.values,
+                  left,
+                  undefined_for_none(saved),
+                  undefined_for_none(grads),
+                  needs);
+            }));
+          }))
+      .def(
+          "jvp",
+          wrap_pybind_function([](const Call& call,
+                                  const Leftover& left,
+                                  const MaybeTensors& saved,
+                                  const MaybeTensors& tangents,
+                                  size_t outputs) {
+            return to_python(without_gil([&] {
+              AutogradContext ctx;
+              put(ctx, left, undefined_for_none(saved), {});
+              return jvp(
+                  *call.function,
+                  ctx,
+                  call.values,
+                  undefined_for_none(tangents),
+                  outputs);
+            }));
+          }))
+      .def(
+          "vmap",
+          wrap_pybind_function([](const Call& call,
+                                  const libgrad::Dims& in_dims,
+                                  const variable_list& tensors,
+                                  int64_t batch_size,
+                                  const std::string& randomness) {
+            auto result = without_gil([&] {
+              return vmap(
+                  *call.function,
+                  {batch_size, randomness},
+                  in_dims,
+                  call.values,
+                  tensors);
+            });
+            return std::pair(to_python(result.first), result.second);
+          }));
+}
+
+}  // namespace
+
+void bind_function(py::module_& m) {
+  bind_leftover(m);
+  bind_call(m);
+  m.def("_is_single", [](const py::capsule& function) {
+    return erased_in(function).single;
+  });
+  m.def("_schema_types", [](const py::capsule& function) {
+    return erased_in(function).types;
+  });
+  m.def("_register_node_class", [](const py::capsule& function) {
+    return register_node_class(erased_in(function));
+  });
+  m.def(
+      "_define_operator",
+      wrap_pybind_function([](const py::capsule& function,
+                              const std::vector<int64_t>& mutated,
+                              const std::string& space,
+                              const std::string& name,
+                              const std::string& schema,
+                              py::function transformed) {
+        const auto& erased = erased_in(function);
+        // Operators live as long as the program: nothing is ever released.
+        const auto rule = transformed.release();
+        define_operator(
+            erased,
+            mutated,
+            space,
+            name,
+            schema,
+            [rule, mutated, &erased](std::vector<at::IValue> values) {
+              py::gil_scoped_acquire gil;
+              return rule(Call{&erased, mutated, std::move(values)})
+                  .cast<variable_list>();
+            });
+      }));
+}

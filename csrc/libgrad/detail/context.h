@@ -1,0 +1,162 @@
+/// libgrad/detail/context.h -- what `forward` leaves in its AutogradContext,
+/// taken out of it and put into another.
+///
+/// Relies on (covered by tests/test_function_transforms.py):
+/// - CppNode<> is a friend of AutogradContext, so that a specialisation for a
+///   type of ours reaches its private members;
+/// - get_saved_variables() and needs_input_grad() answer with the overrides
+///   that compiled autograd sets, where there are any.
+
+#pragma once
+
+#include <libgrad/detail/signature.h>
+
+#include <unordered_set>
+
+namespace libgrad::detail {
+struct ContextAccess {};
+}  // namespace libgrad::detail
+
+template <>
+struct torch::autograd::CppNode<libgrad::detail::ContextAccess> {
+  static variable_list& to_save(AutogradContext& ctx) { return ctx.to_save_; }
+  static auto& dirty(AutogradContext& ctx) { return ctx.dirty_inputs_; }
+  static bool& materialize(AutogradContext& ctx) {
+    return ctx.materialize_grads_;
+  }
+  static auto& saved(AutogradContext& ctx) {
+    return ctx.saved_variables_override_;
+  }
+  static auto& needs_input_grad(AutogradContext& ctx) {
+    return ctx.needs_input_grad_override_;
+  }
+  static bool freed(const AutogradContext& ctx) {
+    return ctx.has_freed_buffers_;
+  }
+  static auto& variables(AutogradContext& ctx) { return ctx.saved_variables_; }
+};
+
+namespace libgrad::detail {
+
+using Context = torch::autograd::CppNode<ContextAccess>;
+
+/// Where a saved tensor comes from.
+struct Origin {
+  enum Kind { kUndefined, kInput, kOutput, kConstant };
+  Kind kind;
+  int64_t index;
+};
+
+/// All that `forward` left in its context. A tensor that it saved is named by
+/// where it comes from, so that the same tensor can be found again among the
+/// inputs and outputs as a transform sees them; `constants` are those that are
+/// neither.
+struct Leftover {
+  std::vector<Origin> saved;
+  std::vector<std::pair<std::string, Origin>> saved_tensors_by_name;
+  ska::flat_hash_map<std::string, at::IValue> saved_data;
+  std::vector<int64_t> non_differentiable;
+  std::vector<int64_t> dirty;            // inputs
+  std::vector<int64_t> input_of_output;  // the input that it is, or -1
+  bool materialize = true;
+};
+
+/// The place of `tensor` in `list`, or -1.
+inline int64_t index_of(
+    const variable_list& list, const c10::TensorImpl* tensor) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (list[i].unsafeGetTensorImpl() == tensor) {
+      return static_cast<int64_t>(i);
+    }
+  }
+  return -1;
+}
+
+class OriginFinder {
+ public:
+  OriginFinder(
+      const variable_list& inputs,
+      const variable_list& outputs,
+      const std::unordered_set<at::TensorImpl*>& dirty)
+      : inputs_(inputs),
+        outputs_(outputs),
+        dirty_(dirty) {}
+
+  Origin operator()(const at::Tensor& tensor) {
+    if (!tensor.defined()) {
+      return {Origin::kUndefined, 0};
+    }
+    auto* impl = tensor.unsafeGetTensorImpl();
+    // What is changed in place is saved as it is afterwards: as an output.
+    if (const auto i = index_of(inputs_, impl); i >= 0 && !dirty_.count(impl)) {
+      return {Origin::kInput, i};
+    }
+    if (const auto i = index_of(outputs_, impl); i >= 0) {
+      return {Origin::kOutput, i};
+    }
+    constants_.push_back(tensor);
+    return {Origin::kConstant, static_cast<int64_t>(constants_.size()) - 1};
+  }
+
+  variable_list constants() && { return std::move(constants_); }
+
+ private:
+  const variable_list& inputs_;
+  const variable_list& outputs_;
+  const std::unordered_set<at::TensorImpl*>& dirty_;
+  variable_list constants_;
+};
+
+/// What `ctx` holds after `forward(ctx, inputs) = outputs`, and the constants.
+inline std::pair<Leftover, variable_list> take(
+    AutogradContext& ctx,
+    const variable_list& inputs,
+    const variable_list& outputs) {
+  Leftover left;
+  OriginFinder origin(inputs, outputs, Context::dirty(ctx));
+  for (const auto& tensor : Context::to_save(ctx)) {
+    left.saved.push_back(origin(tensor));
+  }
+  for (const auto& [name, value] : ctx.saved_data) {
+    if (value.isTensor()) {
+      left.saved_tensors_by_name.emplace_back(name, origin(value.toTensor()));
+    } else {
+      left.saved_data[name] = value;
+    }
+  }
+  for (const auto* tensor : ctx.get_non_differentiable()) {
+    if (const auto i = index_of(outputs, tensor); i >= 0) {
+      left.non_differentiable.push_back(i);
+    }
+  }
+  for (const auto& output : outputs) {
+    left.input_of_output.push_back(
+        index_of(inputs, output.unsafeGetTensorImpl()));
+  }
+  for (const auto* tensor : Context::dirty(ctx)) {
+    left.dirty.push_back(index_of(inputs, tensor));
+  }
+  left.materialize = Context::materialize(ctx);
+  return {std::move(left), std::move(origin).constants()};
+}
+
+/// Makes `ctx` hold what `left` describes, with these tensors in it: those of
+/// save_for_backward, then those of saved_data.
+inline void put(
+    AutogradContext& ctx,
+    const Leftover& left,
+    variable_list tensors,
+    std::vector<bool> needs_input_grad) {
+  ctx.saved_data = left.saved_data;
+  const auto count = left.saved.size();
+  for (size_t i = 0; i < left.saved_tensors_by_name.size(); ++i) {
+    ctx.saved_data[left.saved_tensors_by_name[i].first] =
+        std::move(tensors[count + i]);
+  }
+  tensors.resize(count);
+  Context::saved(ctx) = std::move(tensors);
+  Context::needs_input_grad(ctx) = std::move(needs_input_grad);
+  Context::materialize(ctx) = left.materialize;
+}
+
+}  // namespace libgrad::detail

@@ -1,0 +1,302 @@
+/// libgrad/detail/forward_mode.h -- Function<F>::apply for dual tensors.
+///
+/// LibTorch's apply refuses inputs with tangents. With forward mode switched
+/// off it does not see them, yet what it saves are the dual tensors themselves.
+/// The tangents of the outputs then come from F::jvp, or from F::backward: the
+/// gradient is linear in the vector that is pulled back, so the derivative of
+/// <backward(u), t> with respect to u is the Jacobian times t.
+///
+/// Relies on (covered by tests/test_function_forward_mode.py):
+/// - _fw_grad(0) reads as undefined while AutoFwGradMode is off;
+/// - apply saves its inputs as they are, tangents included;
+/// - save_for_backward and save_variables_to_ctx may run a second time.
+
+#pragma once
+
+#include <libgrad/detail/pieces.h>
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+
+namespace libgrad::detail {
+
+inline bool is_dual(const at::Tensor& tensor) {
+  return tensor.defined() && tensor._fw_grad(/*level=*/0).defined();
+}
+
+/// One call with dual tensors. Those at `mutated`, among the tensors, are
+/// changed in place: F gets copies, which are written back.
+class DualCall {
+ public:
+  DualCall(
+      const Erased& function, Arguments values, std::vector<int64_t> mutated)
+      : function_(function),
+        values_(values),
+        mutated_(std::move(mutated)),
+        inputs_(tensors_of(values)),
+        name_(c10::demangle(function.function->name())) {
+    for (const auto& input : inputs_) {
+      tangents_.emplace_back(input._fw_grad(/*level=*/0));
+      tracked_ |= grad_mode_ && input.requires_grad();
+    }
+  }
+
+  variable_list operator()() {
+    const auto inputs = tracked_inputs();
+    copy_mutated(inputs);
+    {
+      at::AutoFwGradMode no_forward_mode(false);
+      outputs_ = apply();
+      find_context();
+      if (context_ == nullptr) {
+        return std::move(outputs_);  // nothing of it can be differentiated
+      }
+      check_dirty();
+      out_tangents_ =
+          function_.jvp != nullptr ? user_jvp() : jvp_of_backward(inputs);
+    }
+    at::AutoGradMode grad_mode(grad_mode_);
+    changed_ = outputs_;
+    attach();
+    write_back();
+    return std::move(outputs_);
+  }
+
+ private:
+  /// The inputs, changed so that `apply` makes a node: with a jvp one of them
+  /// must require grad, without one all that have a tangent must.
+  variable_list tracked_inputs() const {
+    auto inputs = inputs_;
+    const bool all = function_.jvp == nullptr;
+    bool tracked = tracked_;
+    for (size_t i = 0; i < inputs.size() && (all || !tracked); ++i) {
+      if (tangents_[i].defined() &&
+          !(grad_mode_ && inputs[i].requires_grad())) {
+        inputs[i] = inputs[i].detach();
+        inputs[i]._set_fw_grad(tangents_[i], /*level=*/0, /*inplace=*/false);
+        inputs[i].requires_grad_();
+        tracked = true;
+      }
+    }
+    return inputs;
+  }
+
+  void copy_mutated(const variable_list& inputs) {
+    at::AutoGradMode grad_mode(true);
+    given_ = inputs;
+    for (const auto place : mutated_) {
+      given_[place] = given_[place].clone();
+    }
+  }
+
+  variable_list apply() const {
+    at::AutoGradMode grad_mode(true);
+    return function_.apply(with_tensors(values_, given_));
+  }
+
+  void check_dirty() const {
+    for (const auto* tensor : Context::dirty(*context_)) {
+      const auto place = index_of(given_, tensor);
+      TORCH_CHECK(
+          std::find(mutated_.begin(), mutated_.end(), place) != mutated_.end(),
+          name_,
+          ": forward mode met an in-place Function (mark_dirty) that does not "
+          "say so; name what it changes where it is defined: "
+          "libgrad::mutates(\"x\")");
+    }
+  }
+
+  void write_back() {
+    for (const auto place : mutated_) {
+      const auto output =
+          index_of(changed_, given_[place].unsafeGetTensorImpl());
+      if (output >= 0) {
+        outputs_[output] = at::Tensor(inputs_[place]).copy_(outputs_[output]);
+      }
+    }
+  }
+
+  void find_context() {
+    for (const auto& output : outputs_) {
+      if (output.defined() && output.grad_fn()) {
+        node_ = output.grad_fn();
+        context_ = function_.context(*node_);
+        if (context_ != nullptr) {
+          return;
+        }
+      }
+    }
+  }
+
+  /// Told as torch.autograd.Function tells its own: zeros for a tensor without
+  /// a tangent that could have one, unless materialized gradients are off.
+  variable_list user_jvp() const {
+    at::AutoGradMode grad_mode(grad_mode_);
+    auto tangents = tangents_;
+    for (size_t i = 0; i < tangents.size(); ++i) {
+      if (!tangents[i].defined() && Context::materialize(*context_) &&
+          torch::autograd::isDifferentiableType(inputs_[i].scalar_type())) {
+        tangents[i] = at::zeros_like(inputs_[i]);
+      }
+    }
+    auto result = jvp(
+        function_, *context_, values_, std::move(tangents), outputs_.size());
+    for (size_t i = 0; i < result.size(); ++i) {
+      TORCH_CHECK(
+          !result[i].defined() || result[i].sizes() == outputs_[i].sizes(),
+          name_,
+          ": jvp returned a tangent (",
+          describe(result[i]),
+          ") for output ",
+          i,
+          " (",
+          describe(outputs_[i]),
+          "); the two must have the same shape");
+    }
+    return result;
+  }
+
+  variable_list jvp_of_backward(const variable_list& inputs) const {
+    at::AutoGradMode grad_mode(true);
+    variable_list outputs, vectors, primals, tangents;
+    std::vector<size_t> places;
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      if (outputs_[i].defined() && outputs_[i].requires_grad()) {
+        places.push_back(i);
+        outputs.push_back(outputs_[i]);
+        vectors.push_back(at::ones_like(outputs_[i]).requires_grad_());
+      }
+    }
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (tangents_[i].defined()) {
+        primals.push_back(inputs[i]);
+        tangents.push_back(tangents_[i]);
+      }
+    }
+    const auto products = torch::autograd::grad(
+        outputs, primals, vectors, /*retain=*/true, /*create=*/true, true);
+    variable_list linear, cotangents;
+    for (size_t i = 0; i < products.size(); ++i) {
+      if (depends_on_vector(products[i])) {
+        linear.push_back(products[i]);
+        cotangents.push_back(tangents[i]);
+      }
+    }
+    variable_list result(outputs_.size());
+    for (size_t i = 0; i < places.size(); ++i) {
+      result[places[i]] = at::zeros_like(outputs[i]);
+    }
+    if (!linear.empty()) {
+      const auto columns = torch::autograd::grad(
+          linear, vectors, cotangents, /*retain=*/true, grad_mode_, true);
+      for (size_t i = 0; i < places.size(); ++i) {
+        if (columns[i].defined()) {
+          result[places[i]] = columns[i];
+        }
+      }
+    }
+    return result;
+  }
+
+  /// False for a gradient that is zero whatever is pulled back. One that is
+  /// neither that nor in the graph was made out of autograd's sight.
+  bool depends_on_vector(const at::Tensor& product) const {
+    if (!product.defined() || product.requires_grad()) {
+      return product.defined();
+    }
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        product.eq(0).all().item<bool>(),
+        name_,
+        ": forward mode needs a backward that is itself differentiable, or a "
+        "jvp; give the struct `static variable_list jvp(AutogradContext*, "
+        "variable_list tangents)`, or write backward in LibTorch's operators");
+    return false;
+  }
+
+  /// Gives the outputs their tangents, and the outputs among the saved tensors
+  /// too.
+  void attach() {
+    auto saved = tracked_ ? context_->get_saved_variables() : variable_list();
+    bool resave = false;
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      auto& output = outputs_[i];
+      if (!output.defined()) {
+        continue;
+      }
+      const auto number = output.output_nr();
+      const bool mine = output.grad_fn().get() == node_.get();
+      if (!tracked_) {
+        output = untracked(output, out_tangents_[i]);
+      }
+      if (!out_tangents_[i].defined()) {
+        continue;
+      }
+      output._set_fw_grad(out_tangents_[i], /*level=*/0, /*inplace=*/false);
+      for (auto& tensor : saved) {
+        if (mine && tensor.defined() && tensor.grad_fn().get() == node_.get() &&
+            tensor.output_nr() == number) {
+          tensor = output;
+          resave = true;
+        }
+      }
+    }
+    if (resave) {
+      context_->save_for_backward(std::move(saved));
+      function_.resave(*node_);
+    }
+  }
+
+  /// `output` out of the graph that was made for the tangents alone. A view of
+  /// an input stays one only with a tangent that is a view as well: a later
+  /// write to it would change the input but not the input's tangent.
+  at::Tensor untracked(const at::Tensor& output, at::Tensor& tangent) const {
+    if (tangent.defined() && tangent.requires_grad()) {
+      tangent = tangent.detach();
+    }
+    const bool alias = output.is_view() && tangent.defined() &&
+                       !tangent.is_alias_of(tangent_of(output._base()));
+    return alias ? output.detach().clone() : output.detach();
+  }
+
+  /// The tangent of the input that `base` is, or is the base of.
+  at::Tensor tangent_of(const at::TensorBase& base) const {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (tangents_[i].defined() && inputs_[i].is_alias_of(at::Tensor(base))) {
+        return tangents_[i];
+      }
+    }
+    return at::Tensor();
+  }
+
+  const Erased& function_;
+  Arguments values_;
+  std::vector<int64_t> mutated_;
+  variable_list inputs_;
+  std::string name_;
+  bool grad_mode_ = at::GradMode::is_enabled();
+  bool tracked_ = false;
+  variable_list tangents_;
+  variable_list given_;  // to apply
+  variable_list outputs_;
+  variable_list changed_;  // the outputs as apply returned them
+  variable_list out_tangents_;
+  AutogradContext* context_ = nullptr;
+  decltype(torch::autograd::Edge::function) node_;
+};
+
+/// Fn::apply, also for dual tensors; `mutated` are the arguments that it
+/// changes.
+inline variable_list apply(
+    const Erased& function,
+    Arguments values,
+    const std::vector<int64_t>& mutated) {
+  for (const auto& tensor : tensors_of(values)) {
+    if (is_dual(tensor)) {
+      return DualCall(function, values, tensor_places(values, mutated))();
+    }
+  }
+  return function.apply(values);
+}
+
+}  // namespace libgrad::detail

@@ -1,0 +1,124 @@
+/// libgrad/detail/pieces.h -- the members of a Function one by one, each with a
+/// context of its own: what a transform that keeps its own tape calls.
+
+#pragma once
+
+#include <libgrad/detail/describe.h>
+#include <libgrad/detail/erased.h>
+
+#include <ATen/Functions.h>
+#include <torch/csrc/autograd/variable.h>
+
+namespace libgrad::detail {
+
+/// What `forward` returned and left behind for `backward` and `jvp`.
+struct Forward {
+  variable_list outputs;
+  variable_list constants;
+  Leftover left;
+};
+
+/// F::forward of `values` with `tensors` for those that `tensors_of` lists.
+inline Forward forward(
+    const Erased& function, Arguments values, const variable_list& tensors) {
+  at::AutoGradMode no_grad(false);
+  AutogradContext ctx;
+  Forward result;
+  result.outputs = function.forward(&ctx, with_tensors(values, tensors));
+  std::tie(result.left, result.constants) = take(ctx, tensors, result.outputs);
+  return result;
+}
+
+/// F::backward: a gradient for each of the tensors.
+inline variable_list backward(
+    const Erased& function,
+    Arguments values,
+    const Leftover& left,
+    variable_list saved,
+    variable_list grads,
+    const std::vector<bool>& needs) {
+  AutogradContext ctx;
+  put(ctx, left, std::move(saved), needs);
+  auto gradients = function.backward(&ctx, std::move(grads));
+  const auto [places, count] = gradient_places(values);
+  while (gradients.size() > count && !gradients.back().defined()) {
+    gradients.pop_back();
+  }
+  TORCH_CHECK(
+      gradients.size() == count,
+      "function ",
+      c10::demangle(function.function->name()),
+      " returned an incorrect number of gradients (expected ",
+      count,
+      ", got ",
+      gradients.size(),
+      ")");
+  variable_list result;
+  for (const auto place : places) {
+    result.push_back(std::move(gradients[place]));
+  }
+  return result;
+}
+
+/// F::jvp of a tangent for each of the tensors: F sees one for each argument,
+/// undefined for what is no tensor.
+inline variable_list jvp(
+    const Erased& function,
+    AutogradContext& ctx,
+    Arguments values,
+    variable_list tangents,
+    size_t outputs) {
+  const auto [places, count] = gradient_places(values);
+  variable_list all(count);
+  for (size_t i = 0; i < places.size(); ++i) {
+    all[places[i]] = std::move(tangents[i]);
+  }
+  auto result = function.jvp(&ctx, std::move(all));
+  TORCH_CHECK(
+      result.size() == outputs,
+      c10::demangle(function.function->name()),
+      ": jvp returned ",
+      result.size(),
+      " tangents for ",
+      outputs,
+      " outputs; return one for each, undefined for none");
+  return result;
+}
+
+/// F::vmap of `values` with `tensors` for those that `tensors_of` lists.
+/// `in_dims` is one for each of them; F::vmap gets one for each argument that
+/// can be a tensor, lists element by element.
+inline std::pair<variable_list, Dims> vmap(
+    const Erased& function,
+    const VmapInfo& info,
+    const Dims& in_dims,
+    Arguments values,
+    const variable_list& tensors) {
+  Dims dims;
+  auto next = in_dims.begin();
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (values[i].isTensorList()) {
+      const auto size =
+          static_cast<ptrdiff_t>(values[i].toTensorVector().size());
+      dims.insert(dims.end(), next, next + size);
+      next += size;
+    } else if (values[i].isTensor() && values[i].toTensor().defined()) {
+      dims.push_back(*next++);
+    } else if (function.types[i] == "Tensor?" || values[i].isTensor()) {
+      dims.emplace_back();
+    }
+  }
+  auto [outputs, out_dims] =
+      function.vmap(info, dims, with_tensors(values, tensors));
+  TORCH_CHECK(
+      outputs.size() == out_dims.size(),
+      c10::demangle(function.function->name()),
+      ": vmap returned ",
+      out_dims.size(),
+      " out_dims for ",
+      outputs.size(),
+      " outputs; return one for each, nullopt for one that is not batched");
+  return {std::move(outputs), std::move(out_dims)};
+}
+
+}  // namespace libgrad::detail

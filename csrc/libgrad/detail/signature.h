@@ -1,0 +1,236 @@
+/// libgrad/detail/signature.h -- the arguments of a Function's `forward`, known
+/// one by one at compile time, carried as IValues at run time.
+
+#pragma once
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace libgrad::detail {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+template <class>
+struct Signature;
+template <class R, class... A>
+struct Signature<R (*)(AutogradContext*, A...)> {
+  using Result = std::decay_t<R>;
+  using Args = std::tuple<A...>;
+};
+template <class R, class... A>
+struct Signature<R (*)(AutogradContext*, A...) noexcept>
+    : Signature<R (*)(AutogradContext*, A...)> {};
+
+template <class Fn>
+using signature_t = Signature<decltype(&Fn::forward)>;
+template <class Fn>
+using args_t = typename signature_t<Fn>::Args;
+template <class Fn>
+using result_t = typename signature_t<Fn>::Result;
+
+/// What an argument is kept in between the call and `forward`.
+template <class T>
+struct Stored {
+  using type = T;
+};
+template <class T>
+struct Stored<c10::ArrayRef<T>> {
+  using type = std::vector<T>;
+};
+template <class T>
+struct Stored<at::OptionalArrayRef<T>> {
+  using type = std::optional<std::vector<T>>;
+};
+template <>
+struct Stored<std::string_view> {
+  using type = std::string;
+};
+template <class Arg>
+using stored_t = typename Stored<std::decay_t<Arg>>::type;
+
+/// The same argument as `apply` must see it. Lists of tensors become a
+/// TensorList, the only list whose tensors LibTorch tracks.
+template <class Arg>
+decltype(auto) pass(const stored_t<Arg>& value) {
+  using T = std::decay_t<Arg>;
+  if constexpr (std::is_same_v<T, variable_list>) {
+    return at::TensorList(value);
+  } else if constexpr (std::is_same_v<T, stored_t<Arg>>) {
+    return (value);
+  } else {
+    return T(value);
+  }
+}
+
+/// The same argument as `forward` declares it.
+template <class Arg, class Value>
+decltype(auto) declared(Value&& value) {
+  if constexpr (std::is_same_v<std::decay_t<Arg>, variable_list>) {
+    return at::TensorList(value).vec();
+  } else {
+    return std::forward<Value>(value);
+  }
+}
+
+/// Fn for LibTorch's `apply`: Fn itself, or, where `forward` takes a
+/// std::vector<Tensor>, whose gradients LibTorch would drop, Fn behind a
+/// TensorList.
+template <class Fn, class Args>
+struct Tracked;
+template <class Fn, class... Args>
+struct Tracked<Fn, std::tuple<Args...>>
+    : torch::autograd::Function<Tracked<Fn, std::tuple<Args...>>> {
+  static constexpr bool is_traceable = Fn::is_traceable;
+
+  template <class... Values>
+  static auto forward(AutogradContext* ctx, Values&&... values) {
+    return Fn::forward(ctx, declared<Args>(std::forward<Values>(values))...);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    return Fn::backward(ctx, grads);
+  }
+};
+
+template <class Args>
+inline constexpr bool has_vector_of_tensors = false;
+template <class... Args>
+inline constexpr bool has_vector_of_tensors<std::tuple<Args...>> =
+    (std::is_same_v<std::decay_t<Args>, variable_list> || ...);
+
+template <class Fn>
+struct Applied {
+  using type = std::conditional_t<
+      has_vector_of_tensors<args_t<Fn>>,
+      Tracked<Fn, args_t<Fn>>,
+      Fn>;
+};
+template <class Fn>
+using applied_t = typename Applied<Fn>::type;
+
+template <class T>
+inline constexpr bool is_optional = false;
+template <class T>
+inline constexpr bool is_optional<std::optional<T>> = true;
+template <class T>
+inline constexpr bool is_vector = false;
+template <class T>
+inline constexpr bool is_vector<std::vector<T>> = true;
+
+/// What the schema of an operator calls an argument kept as T; empty for what
+/// no operator takes.
+template <class T>
+std::string schema_type() {
+  if constexpr (is_optional<T>) {
+    const auto inner = schema_type<typename T::value_type>();
+    return inner.empty() ? inner : inner + '?';
+  } else if constexpr (is_vector<T>) {
+    const auto inner = schema_type<typename T::value_type>();
+    return inner.empty() ? inner : inner + "[]";
+  } else if constexpr (std::is_same_v<T, at::Tensor>) {
+    return "Tensor";
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return "bool";
+  } else if constexpr (std::is_same_v<T, c10::SymInt>) {
+    return "SymInt";
+  } else if constexpr (std::is_integral_v<T>) {
+    return "int";
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return "float";
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return "str";
+  } else if constexpr (std::is_same_v<T, at::Scalar>) {
+    return "Scalar";
+  } else if constexpr (std::is_same_v<T, at::Device>) {
+    return "Device";
+  } else if constexpr (std::is_same_v<T, at::ScalarType>) {
+    return "ScalarType";
+  } else {
+    return "";
+  }
+}
+
+/// A value that IValue has no kind for.
+template <class T>
+struct Opaque : c10::intrusive_ptr_target {
+  explicit Opaque(T value) : value(std::move(value)) {}
+  T value;
+};
+
+/// True for what IValue holds as itself, once numbers are widened.
+template <class T>
+inline constexpr bool is_plain =
+    std::is_same_v<T, at::Tensor> || std::is_same_v<T, bool> ||
+    std::is_same_v<T, c10::SymInt> || std::is_same_v<T, std::string> ||
+    std::is_same_v<T, at::Scalar> || std::is_same_v<T, at::Device>;
+
+template <class T>
+at::IValue pack(const T& value) {
+  if constexpr (is_plain<T>) {
+    return at::IValue(value);
+  } else if constexpr (std::is_integral_v<T>) {
+    return at::IValue(static_cast<int64_t>(value));
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return at::IValue(static_cast<double>(value));
+  } else if constexpr (std::is_same_v<T, at::ScalarType>) {
+    return at::IValue(static_cast<int64_t>(value));
+  } else if constexpr (std::is_same_v<T, variable_list>) {
+    return at::IValue(c10::List<at::Tensor>(at::TensorList(value)));
+  } else if constexpr (is_optional<T>) {
+    return value ? pack(*value) : at::IValue();
+  } else if constexpr (is_vector<T>) {
+    std::vector<at::IValue> items;
+    items.reserve(value.size());
+    for (const auto& item : value) {
+      items.push_back(pack<typename T::value_type>(item));
+    }
+    return at::IValue(c10::ivalue::Tuple::create(std::move(items)));
+  } else {
+    return at::IValue::make_capsule(c10::make_intrusive<Opaque<T>>(value));
+  }
+}
+
+template <class T>
+T unpack(const at::IValue& value) {
+  if constexpr (is_optional<T>) {
+    using Inner = typename T::value_type;
+    return value.isNone() ? T() : T(unpack<Inner>(value));
+  } else if constexpr (is_plain<T>) {
+    return value.to<T>();
+  } else if constexpr (std::is_integral_v<T>) {
+    return static_cast<T>(value.toInt());
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return static_cast<T>(value.toDouble());
+  } else if constexpr (std::is_same_v<T, at::ScalarType>) {
+    return value.toScalarType();
+  } else if constexpr (std::is_same_v<T, variable_list>) {
+    return value.toTensorVector();
+  } else if constexpr (is_vector<T>) {
+    // A tuple from `pack`, a list from an operator's stack.
+    T items;
+    const auto add = [&](const at::IValue& item) {
+      items.push_back(unpack<typename T::value_type>(item));
+    };
+    if (value.isTuple()) {
+      for (const auto& item : value.toTupleRef().elements()) {
+        add(item);
+      }
+    } else {
+      for (const at::IValue& item : value.toListRef()) {
+        add(item);
+      }
+    }
+    return items;
+  } else {
+    return static_cast<Opaque<T>*>(value.toCapsule().get())->value;
+  }
+}
+
+}  // namespace libgrad::detail

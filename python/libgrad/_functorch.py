@@ -1,0 +1,193 @@
+"""C++ Functions under the transforms of torch.func.
+
+The rule is a torch.autograd.Function whose members call those of the C++ struct one by one. What
+`forward` saves is found again among the inputs and outputs of each level of transforms; a tensor
+that is neither travels as one more output that is not differentiable.
+
+Relies on (covered by tests/test_function_transforms.py): the names below of torch._functorch and
+torch.autograd.forward_ad.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch._C._functorch import TransformType, _add_batch_dim, _unwrap_batched
+from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
+from torch.autograd.forward_ad import _set_fwd_grad_enabled
+
+from . import _C
+
+if TYPE_CHECKING:
+    from ._function import Bound
+
+_INPUT, _OUTPUT, _CONSTANT = 1, 2, 3
+_NO_MEMORY = re.compile(r"data pointer|doesn't have storage|does not have storage|data_ptr")
+
+
+class _Tail:
+    """What forward left, behind its outputs; no tensor, so transforms hand it on as it is."""
+
+    def __init__(self, left: _C._Leftover, outputs: int, constants: int) -> None:
+        self.left, self.outputs, self.constants = left, outputs, constants
+
+
+def apply(bound: Bound, call: _C._Call) -> list[torch.Tensor]:
+    """The outputs of `call`, as the transforms that are active see them."""
+    originals = call.tensors
+    inputs = list(originals)
+    for place in call.mutated:
+        inputs[place] = inputs[place].clone()
+    if bound.rule is None:
+        bound.rule = _make_rule(bound.name, call.has_vmap)
+    *outputs, tail = bound.rule.apply(call, *inputs)
+    outputs = outputs[: tail.outputs]
+    for place, source in enumerate(tail.left.input_of_output):
+        if source in call.mutated:
+            outputs[place] = originals[source].copy_(outputs[place])
+    return outputs
+
+
+def _make_rule(name: str, has_vmap: bool) -> type[torch.autograd.Function]:
+    members = {"_name": name, "generate_vmap_rule": not has_vmap}
+    if has_vmap:
+        members["vmap"] = staticmethod(_vmap)
+    rule: type[torch.autograd.Function] = type(name, (_Rule,), members)
+    return rule
+
+
+class _Rule(torch.autograd.Function):
+    _name: str
+
+    @staticmethod
+    def forward(call: _C._Call, *inputs: torch.Tensor) -> tuple[Any, ...]:
+        with _hint(call):
+            outputs, constants, left = call.forward(inputs)
+        if set(left.dirty) - set(call.mutated):
+            raise RuntimeError(
+                f"{call.name}: torch.func met an in-place Function (mark_dirty) that does not "
+                'say so; name what it changes where it is defined: libgrad::mutates("x")'
+            )
+        return (*outputs, *constants, _Tail(left, len(outputs), len(constants)))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        ctx.call, tensors = inputs[0], inputs[1:]
+        *outputs, ctx.tail = output
+        constants = outputs[ctx.tail.outputs :]
+        sources = {_INPUT: tensors, _OUTPUT: outputs, _CONSTANT: constants}
+        left = ctx.tail.left
+        saved = [sources[kind][place] if kind in sources else None for kind, place in left.saved]
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
+        ctx.outputs = [
+            None
+            if place in left.non_differentiable or not _is_differentiable(output)
+            else (output.shape, output.dtype, output.device)
+            for place, output in enumerate(outputs[: ctx.tail.outputs])
+        ]
+        ctx.mark_non_differentiable(
+            *(outputs[place] for place in left.non_differentiable), *constants
+        )
+        ctx.set_materialize_grads(left.materialize)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        needs = list(ctx.needs_input_grad[1:])
+        with _hint(ctx.call):
+            gradients = ctx.call.backward(
+                ctx.tail.left, ctx.saved_tensors, grads[: ctx.tail.outputs], needs
+            )
+        return (None, *gradients)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        # The engine calls this with forward mode off for every level, so that an outer jvp would
+        # lose its tangents without a word (pytorch/pytorch#197867). It is switched on again, with
+        # this level's own tangents taken off what was saved.
+        with _set_fwd_grad_enabled(True), _hint(ctx.call):
+            result = _jvp(ctx, tangents[1:])
+        return (*result, *(None for _ in range(ctx.tail.constants)), None)
+
+
+def _jvp(ctx: Any, tangents: Sequence[torch.Tensor | None]) -> Sequence[torch.Tensor | None]:
+    call, left = ctx.call, ctx.tail.left
+    saved = [_primal(tensor) for tensor in ctx.saved_tensors]
+    if call.has_jvp:
+        result: Sequence[torch.Tensor | None] = call.jvp(left, saved, tangents, ctx.tail.outputs)
+        return result
+    # The gradient is linear in the vector u that is pulled back, so the derivative of
+    # <backward(u), tangents> with respect to u is the Jacobian times the tangents.
+    live = [i for i, tangent in enumerate(tangents) if tangent is not None]
+    places = [i for i, output in enumerate(ctx.outputs) if output is not None]
+    zeros = [
+        None if output is None else torch.zeros(output[0], dtype=output[1], device=output[2])
+        for output in ctx.outputs
+    ]
+    if not live or not places:
+        return [None] * ctx.tail.outputs
+
+    def pull(*vectors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        grads = list(zeros)
+        for place, vector in zip(places, vectors, strict=True):
+            grads[place] = vector
+        needs = [tangent is not None for tangent in tangents]
+        gradients = call.backward(left, saved, grads, needs)
+        return tuple(
+            torch.zeros_like(tangents[i]) if gradients[i] is None else gradients[i] for i in live
+        )
+
+    _, push = torch.func.vjp(pull, *(zeros[place] for place in places))
+    columns = iter(push(tuple(tangents[i] for i in live)))
+    return [next(columns) if i in places else None for i in range(ctx.tail.outputs)]
+
+
+def _vmap(
+    info: Any, in_dims: tuple[Any, ...], call: _C._Call, *inputs: torch.Tensor
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The struct's own vmap, whose body is differentiated operator by operator."""
+    outputs, out_dims = call.vmap(in_dims[1:], inputs, info.batch_size, info.randomness)
+    left, constants, constant_dims = _left_of_a_sample(info, in_dims[1:], call, inputs)
+    tail = _Tail(left, len(outputs), len(constants))
+    return (*outputs, *constants, tail), (*out_dims, *constant_dims, None)
+
+
+def _is_differentiable(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _primal(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    """`tensor` without the tangent of the level whose jvp runs.
+
+    _unpack_dual has no batching rule, so levels of vmap above it are taken off and put on again.
+    """
+    if tensor is None:
+        return None
+    if torch._C._are_functorch_transforms_active():
+        interpreter = retrieve_current_functorch_interpreter()
+        if interpreter.key() == TransformType.Vmap:
+            inner, dim = _unwrap_batched(tensor, interpreter.level())
+            with interpreter.lower():
+                inner = _primal(inner)
+            return inner if dim is None else _add_batch_dim(inner, dim, interpreter.level())
+    return torch._unpack_dual(tensor, level=0)[0]
+
+
+@contextmanager
+def _hint(call: _C._Call) -> Iterator[None]:
+    """Says what to do where a kernel that reads memory meets a tensor that has none."""
+    try:
+        yield
+    except RuntimeError as error:
+        if _NO_MEMORY.search(str(error)) is None:
+            raise
+        raise RuntimeError(
+            f"{call.name}: it reads the memory of a tensor (data_ptr), but under a transform of "
+            "torch.func a tensor may stand for many and have none. Put what reads memory behind "
+            "an operator of its own, libgrad::Kernel of <libgrad/function.h>, or give the struct "
+            f"a static vmap. LibTorch said: {error}"
+        ) from error

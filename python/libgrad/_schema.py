@@ -1,0 +1,59 @@
+"""The schema of an operator, from the arguments of a C++ Function."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+
+def schema(
+    name: str,
+    names: Sequence[str],
+    types: Sequence[str],
+    parameters: Sequence[tuple[Any, ...]],
+    mutated: Sequence[int],
+    single: bool,
+) -> str | None:
+    """The schema of operator `name`; None when an argument is of a kind that no operator takes.
+
+    >>> schema("scale", ["x", "by"], ["Tensor", "float"], [("x", False), ("by", True, 2)], [], True)
+    'scale(Tensor x, *, float by=2.0) -> Tensor'
+    """
+    if not all(types):
+        return None
+    aliases = {place: chr(ord("a") + i) for i, place in enumerate(mutated)}
+    parts: list[str] = []
+    keyword_only = False
+    for place, (type_, argument, parameter) in enumerate(
+        zip(types, names, parameters, strict=True)
+    ):
+        if parameter[1] and not keyword_only:
+            keyword_only = True
+            parts.append("*")
+        if place in aliases:
+            type_ = type_.replace("Tensor", f"Tensor({aliases[place]}!)", 1)
+        default = _default(type_, parameter[2]) if len(parameter) > 2 else None
+        parts.append(f"{type_} {argument}" + (f"={default}" if default else ""))
+    result = "Tensor" if single else "Tensor[]"
+    if single and len(mutated) == 1:
+        result = "Tensor(a!)"
+    return f"{name}({', '.join(parts)}) -> {result}"
+
+
+def _default(type_: str, value: Any) -> str | None:
+    """`value` in the words of a schema, or None when it has none."""
+    base = type_.removesuffix("?")
+    if value is None:
+        return "None"
+    if isinstance(value, bool):
+        return str(value)
+    if base.endswith("[]") and isinstance(value, list | tuple):
+        items = [_default(base.removesuffix("[]"), item) for item in value]
+        return None if None in items else f"[{', '.join(filter(None, items))}]"
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, int | float) and math.isfinite(value):
+        return repr(float(value) if base == "float" else value)
+    return None
