@@ -21,17 +21,27 @@ struct Call {
   std::vector<at::IValue> values;
 };
 
-const Erased& erased_in(const py::capsule& capsule) {
-  if (std::string_view(capsule.name()) != kErasedCapsule) {
+/// What the capsule of a module that uses def_function holds.
+template <class T>
+T& content(const py::capsule& capsule, const char* name) {
+  if (std::string_view(capsule.name()) != name) {
     PyErr_Format(
         PyExc_ImportError,
         "this module was built with the headers of another libgrad (it speaks "
         "%s, the one that is installed %s); build it again",
         capsule.name(),
-        kErasedCapsule);
+        name);
     throw py::error_already_set();
   }
-  return *capsule.get_pointer<const Erased>();
+  return *capsule.get_pointer<T>();
+}
+
+const Erased& erased_in(const py::capsule& capsule) {
+  return content<const Erased>(capsule, kErasedCapsule);
+}
+
+ErasedKernel& kernel_in(const py::capsule& capsule) {
+  return content<ErasedKernel>(capsule, kKernelCapsule);
 }
 
 variable_list undefined_for_none(const MaybeTensors& tensors) {
@@ -87,7 +97,7 @@ void bind_call(py::module_& m) {
             return Call{
                 &erased_in(function),
                 std::move(mutated),
-                *values.get_pointer<std::vector<at::IValue>>()};
+                content<std::vector<at::IValue>>(values, kValuesCapsule)};
           }))
       .def_property_readonly(
           "name",
@@ -114,6 +124,13 @@ void bind_call(py::module_& m) {
              }));
            }))
       .def(
+          "apply_as_operator",
+          wrap_pybind_function([](const Call& call) {
+            return result_of(*call.function, without_gil([&] {
+              return OperatorCall(*call.function, call.values, call.mutated)();
+            }));
+          }))
+      .def(
           "result",
           [](const Call& call, const variable_list& outputs) {
             return result_of(*call.function, outputs);
@@ -138,13 +155,10 @@ void bind_call(py::module_& m) {
                                   const MaybeTensors& grads,
                                   const std::vector<bool>& needs) {
             return to_python(without_gil([&] {
+              AutogradContext ctx;
+              put(ctx, left, undefined_for_none(saved), needs);
               return backward(
-                  *call.function,
-                  call.values,
-                  left,
-                  undefined_for_none(saved),
-                  undefined_for_none(grads),
-                  needs);
+                  *call.function, ctx, call.values, undefined_for_none(grads));
             }));
           }))
       .def(
@@ -210,15 +224,26 @@ void bind_function(py::module_& m) {
         // Operators live as long as the program: nothing is ever released.
         const auto rule = transformed.release();
         define_operator(
+            Operator(space, name, schema, erased.single),
             erased,
             mutated,
-            space,
-            name,
-            schema,
             [rule, mutated, &erased](std::vector<at::IValue> values) {
               py::gil_scoped_acquire gil;
               return rule(Call{&erased, mutated, std::move(values)})
                   .cast<variable_list>();
             });
+      }));
+  m.def("_kernel_types", [](const py::capsule& kernel) {
+    const auto& erased = kernel_in(kernel);
+    return std::pair(erased.types, erased.single);
+  });
+  m.def(
+      "_define_kernel",
+      wrap_pybind_function([](const py::capsule& kernel,
+                              const std::string& space,
+                              const std::string& name,
+                              const std::string& schema) {
+        auto& erased = kernel_in(kernel);
+        define_kernel(Operator(space, name, schema, erased.single), erased);
       }));
 }

@@ -36,6 +36,25 @@ def bind(
     return bound
 
 
+def define_kernel(
+    module: str, name: str, erased: object, parameters: Sequence[Parameter]
+) -> None:
+    """Define torch.ops.<module>.<name> for a kernel that reads memory."""
+    types, single = _C._kernel_types(erased)
+    space = module.replace(".", "_")
+    padded = _padded(parameters, types)
+    text = schema(name, [p[0] for p in padded], types, padded, [], single)
+    if text is None:
+        raise TypeError(f"def_kernel: {name} takes an argument of a type that no operator takes")
+    _C._define_kernel(erased, space, name, text)
+
+
+def _padded(parameters: Sequence[Parameter], types: Sequence[str]) -> list[Parameter]:
+    """One parameter for each of `types`, those without a name numbered."""
+    given = [(p[0] or f"arg{i}", *p[1:]) for i, p in enumerate(parameters)]
+    return given + [(f"arg{i}", False) for i in range(len(given), len(types))]
+
+
 class Bound:
     """A C++ Function that is called under a transform, a mode or with a special tensor."""
 
@@ -52,8 +71,8 @@ class Bound:
         self.space = module.replace(".", "_")
         self.erased = erased
         self.types: list[str] = _C._schema_types(erased)
-        self.parameters = [*parameters, *((None, False) for _ in self.types[len(parameters) :])]
-        self.names = [p[0] or f"arg{i}" for i, p in enumerate(self.parameters)]
+        self.parameters = _padded(parameters, self.types)
+        self.names = [p[0] for p in self.parameters]
         self.mutated = self._find_mutated(mutated)
         self.single: bool = _C._is_single(erased)
         self.operator: Callable[..., Any] | None = None
@@ -74,8 +93,8 @@ class Bound:
 
     def __call__(self, values: object, *args: Any) -> Any:
         """Call the function with `args`, which `values` holds for C++."""
-        if self.operator is not None and torch.compiler.is_exporting():
-            return self.operator(*args)
+        if torch.compiler.is_exporting():
+            return self._exported(args)
         tensors = tuple(_tensors(args))
         if has_torch_function(tensors):
             positional, keyword = self._split(args)
@@ -83,7 +102,22 @@ class Bound:
         call = _C._Call(self.erased, self.mutated, values)
         if torch._C._are_functorch_transforms_active():
             return call.result(self.transformed(call))
+        if any(_is_traced(tensor) for tensor in tensors):
+            return call.apply_as_operator()
         return call.apply()
+
+    def _exported(self, args: Sequence[Any]) -> Any:
+        """The operator, which keeps the gradient in the exported program."""
+        if self.operator is None:
+            refused = [n for n, t in zip(self.names, self.types, strict=True) if not t]
+            raise TypeError(
+                f"torch.export: {self.name} takes an argument that no operator takes: "
+                f"{', '.join(refused)}; without an operator the exported program would lose its "
+                "gradient. Let forward take tensors, numbers, strings and lists of these"
+            )
+        positional, keyword = self._split(args)
+        result = self.operator(*positional, **keyword)
+        return result if self.single else tuple(result)
 
     def _split(self, args: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """`args` as the function takes them: by position, and by keyword."""
@@ -120,3 +154,8 @@ def _tensors(args: Sequence[Any]) -> Iterator[torch.Tensor]:
             yield arg
         elif isinstance(arg, list | tuple):
             yield from (item for item in arg if isinstance(item, torch.Tensor))
+
+
+def _is_traced(tensor: torch.Tensor) -> bool:
+    """True for tensors that watch the operators, as those of a compiler do."""
+    return type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__

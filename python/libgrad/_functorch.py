@@ -32,8 +32,16 @@ _NO_MEMORY = re.compile(r"data pointer|doesn't have storage|does not have storag
 class _Tail:
     """What forward left, behind its outputs; no tensor, so transforms hand it on as it is."""
 
-    def __init__(self, left: _C._Leftover, outputs: int, constants: int) -> None:
-        self.left, self.outputs, self.constants = left, outputs, constants
+    def __init__(
+        self, left: _C._Leftover | Exception, outputs: int, constants: int = 0
+    ) -> None:
+        self._left, self.outputs, self.constants = left, outputs, constants
+
+    @property
+    def left(self) -> _C._Leftover:
+        if isinstance(self._left, Exception):
+            raise self._left
+        return self._left
 
 
 def apply(bound: Bound, call: _C._Call) -> list[torch.Tensor]:
@@ -46,7 +54,7 @@ def apply(bound: Bound, call: _C._Call) -> list[torch.Tensor]:
         bound.rule = _make_rule(bound.name, call.has_vmap)
     *outputs, tail = bound.rule.apply(call, *inputs)
     outputs = outputs[: tail.outputs]
-    for place, source in enumerate(tail.left.input_of_output):
+    for place, source in enumerate(tail.left.input_of_output if call.mutated else ()):
         if source in call.mutated:
             outputs[place] = originals[source].copy_(outputs[place])
     return outputs
@@ -151,9 +159,30 @@ def _vmap(
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The struct's own vmap, whose body is differentiated operator by operator."""
     outputs, out_dims = call.vmap(in_dims[1:], inputs, info.batch_size, info.randomness)
-    left, constants, constant_dims = _left_of_a_sample(info, in_dims[1:], call, inputs)
-    tail = _Tail(left, len(outputs), len(constants))
-    return (*outputs, *constants, tail), (*out_dims, *constant_dims, None)
+
+    try:
+        left: _C._Leftover | Exception = _left_of_a_sample(in_dims[1:], call, inputs)
+    except Exception as error:  # of interest only to a transform that asks what was left
+        left = error
+    return (*outputs, _Tail(left, len(outputs))), (*out_dims, None)
+
+
+def _left_of_a_sample(
+    in_dims: Sequence[int | None], call: _C._Call, inputs: Sequence[torch.Tensor]
+) -> _C._Leftover:
+    """What forward leaves for backward, learned from the first element of a batch."""
+    sample = [
+        x if dim is None else x.sum(dim) if x.shape[dim] == 0 else x.select(dim, 0)
+        for x, dim in zip(inputs, in_dims, strict=True)
+    ]
+    _, constants, left = call.forward(sample)
+    if constants:
+        raise RuntimeError(
+            f"{call.name}: its vmap returns the outputs alone, but forward saves for backward "
+            f"{len(constants)} tensor(s) that are neither inputs nor outputs; save inputs and "
+            "outputs, or return what is saved as one more output"
+        )
+    return left
 
 
 def _is_differentiable(tensor: torch.Tensor) -> bool:
@@ -187,7 +216,8 @@ def _hint(call: _C._Call) -> Iterator[None]:
             raise
         raise RuntimeError(
             f"{call.name}: it reads the memory of a tensor (data_ptr), but under a transform of "
-            "torch.func a tensor may stand for many and have none. Put what reads memory behind "
-            "an operator of its own, libgrad::Kernel of <libgrad/function.h>, or give the struct "
-            f"a static vmap. LibTorch said: {error}"
+            "torch.func a tensor may stand for many and have none. Put what reads memory behind an "
+            "operator of its own, libgrad::def_kernel<function, fake>(m, name), and call it as "
+            "libgrad::kernel<function>(x), or give the struct a static vmap. LibTorch said: "
+            f"{error}"
         ) from error
