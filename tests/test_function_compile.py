@@ -92,7 +92,11 @@ def test_compile_over_torch_func(m, transform):
         "hessian": hessian,
     }[transform]
     for f in (m.cube, m.pretend):
-        x = torch.randn(2, 3, dtype=torch.float64) if transform == "vmap" else torch.randn(3).double()
+        x = (
+            torch.randn(2, 3, dtype=torch.float64)
+            if transform == "vmap"
+            else torch.randn(3).double()
+        )
         compiled = torch.compile(over(f), fullgraph=True, backend="aot_eager")
         torch.testing.assert_close(compiled(x), over(f)(x))
 

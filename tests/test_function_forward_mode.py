@@ -65,7 +65,11 @@ def test_forward_over_reverse_keeps_the_tangent_of_an_input_without_gradient(m, 
     """d/dw of dy/dx: w has the tangent, x the gradient, and nothing is silently zero."""
     x, w = torch.randn(2, 3, dtype=torch.float64)
     args = [x.requires_grad_(), w]
-    for f in (m.product, lambda x, w: m.pair(x, w)[0] / 2, lambda x, w: m.sin_times(w * 0 + 1, 1.0, w) * x):
+    for f in (
+        m.product,
+        lambda x, w: m.pair(x, w)[0] / 2,
+        lambda x, w: m.sin_times(w * 0 + 1, 1.0, w) * x,
+    ):
         with fwd.dual_level():
             a = [args[0], fwd.make_dual(w, torch.ones_like(w))]
             y = f(*(a if which == 0 else reversed(a))) if f is m.product else f(*a)
@@ -127,6 +131,14 @@ def test_writing_to_a_view_cannot_leave_a_stale_tangent(m):
         assert torch.equal(primal * (tangent / tangent), x)
 
 
+@pytest.mark.parametrize("tracked", [False, True], ids=["plain", "requires_grad"])
+def test_tangent_of_a_view_whatever_its_layout(m, tracked):
+    x = torch.randn(3, 2, dtype=torch.float64).requires_grad_(tracked)
+    t = torch.randn(3, 2, dtype=torch.float64)
+    torch.testing.assert_close(duals(m.transposed, (x,), (t,)), [(x.t(), t.t())])
+    torch.testing.assert_close(duals(m.transposed, (x[:2],), (t[1:],)), [(x[:2].t(), t[1:].t())])
+
+
 def test_in_place_function_changes_the_dual_tensor_itself(m):
     x = torch.randn(3, dtype=torch.float64)
     with fwd.dual_level():
@@ -135,7 +147,9 @@ def test_in_place_function_changes_the_dual_tensor_itself(m):
         primal, tangent = fwd.unpack_dual(dual)
         assert torch.equal(primal, 3 * x)
         assert torch.equal(tangent, torch.full_like(x, 3))
-        with pytest.raises(RuntimeError, match=r'Triple: forward mode met an in-place .*mutates\("x"\)'):
+        with pytest.raises(
+            RuntimeError, match=r'Triple: forward mode met an in-place .*mutates\("x"\)'
+        ):
             m.triple_unsaid(dual)
 
 
@@ -166,5 +180,7 @@ def test_miscounted_tangents_name_the_function(m):
         x = fwd.make_dual(torch.ones(3), torch.ones(3))
         with pytest.raises(RuntimeError, match="BadJvp: jvp returned 2 tangents for 1 outputs"):
             m.bad_jvp(x, 2)
-        with pytest.raises(RuntimeError, match=r"BadJvp: jvp returned a tangent \(float32 \[1, 3\]"):
+        with pytest.raises(
+            RuntimeError, match=r"BadJvp: jvp returned a tangent \(float32 \[1, 3\]"
+        ):
             m.bad_jvp(x, 1)

@@ -202,7 +202,8 @@ def test_vmap_of_the_struct_is_used(m):
     torch.testing.assert_close(vmap(grad(lambda x: m.mapped_square(x).sum()))(x), 2 * x)
     torch.testing.assert_close(grad(lambda x: vmap(m.mapped_square)(x).sum())(x), 2 * x)
     torch.testing.assert_close(
-        vmap(hessian(lambda x: m.mapped_square(x).sum()))(x), 2 * torch.eye(4).double().expand(3, 4, 4)
+        vmap(hessian(lambda x: m.mapped_square(x).sum()))(x),
+        2 * torch.eye(4).double().expand(3, 4, 4),
     )
     torch.testing.assert_close(vmap(jacfwd(m.mapped_square))(x), torch.diag_embed(2 * x))
 
@@ -226,7 +227,9 @@ def test_make_fx_sees_the_operators_of_forward_and_of_the_gradient(m):
 def test_kernel_without_an_operator_says_how(m):
     x = torch.randn(3, 2, dtype=torch.float64)
     torch.testing.assert_close(grad(lambda x: m.raw_square(x).sum())(x), 2 * x)
-    with pytest.raises(RuntimeError, match=r"(?s)RawSquare: it reads the memory.*libgrad::def_kernel"):
+    with pytest.raises(
+        RuntimeError, match=r"(?s)RawSquare: it reads the memory.*libgrad::def_kernel"
+    ):
         vmap(m.raw_square)(x)
 
 

@@ -1,11 +1,11 @@
-/// C++ Functions behind def_function, as libgrad._function drives them.
+/// C++ Functions behind def_function, as libgrad._bound drives them.
 
 #include "bindings.h"
 
 #include <libgrad/detail/forward_mode.h>
 #include <libgrad/detail/operators.h>
-#include <libgrad/detail/python_function.h>
 #include <libgrad/detail/python_node.h>
+#include <libgrad/detail/python_tensors.h>
 
 #include <pybind11/stl.h>
 
@@ -72,7 +72,7 @@ void bind_leftover(py::module_& m) {
     }
     return result;
   };
-  py::class_<Leftover>(m, "_Leftover", "What forward left in its context.")
+  py::class_<Leftover>(m, "Leftover", "What forward left in its context.")
       .def_property_readonly(
           "saved",
           [pairs](const Leftover& left) {
@@ -89,7 +89,7 @@ void bind_leftover(py::module_& m) {
 }
 
 void bind_call(py::module_& m) {
-  py::class_<Call>(m, "_Call", "A Function and the arguments of one call.")
+  py::class_<Call>(m, "Call", "A Function and the arguments of one call.")
       .def(
           py::init([](const py::capsule& function,
                       std::vector<int64_t> mutated,
@@ -123,13 +123,11 @@ void bind_call(py::module_& m) {
                return apply(*call.function, call.values, call.mutated);
              }));
            }))
-      .def(
-          "apply_as_operator",
-          wrap_pybind_function([](const Call& call) {
-            return result_of(*call.function, without_gil([&] {
-              return OperatorCall(*call.function, call.values, call.mutated)();
-            }));
-          }))
+      .def("apply_as_operator", wrap_pybind_function([](const Call& call) {
+             return result_of(*call.function, without_gil([&] {
+               return OperatorCall(*call.function, call.values, call.mutated)();
+             }));
+           }))
       .def(
           "result",
           [](const Call& call, const variable_list& outputs) {
@@ -203,17 +201,17 @@ void bind_call(py::module_& m) {
 void bind_function(py::module_& m) {
   bind_leftover(m);
   bind_call(m);
-  m.def("_is_single", [](const py::capsule& function) {
+  m.def("is_single", [](const py::capsule& function) {
     return erased_in(function).single;
   });
-  m.def("_schema_types", [](const py::capsule& function) {
+  m.def("schema_types", [](const py::capsule& function) {
     return erased_in(function).types;
   });
-  m.def("_register_node_class", [](const py::capsule& function) {
+  m.def("register_node_class", [](const py::capsule& function) {
     return register_node_class(erased_in(function));
   });
   m.def(
-      "_define_operator",
+      "define_operator",
       wrap_pybind_function([](const py::capsule& function,
                               const std::vector<int64_t>& mutated,
                               const std::string& space,
@@ -233,12 +231,12 @@ void bind_function(py::module_& m) {
                   .cast<variable_list>();
             });
       }));
-  m.def("_kernel_types", [](const py::capsule& kernel) {
+  m.def("kernel_types", [](const py::capsule& kernel) {
     const auto& erased = kernel_in(kernel);
     return std::pair(erased.types, erased.single);
   });
   m.def(
-      "_define_kernel",
+      "define_kernel",
       wrap_pybind_function([](const py::capsule& kernel,
                               const std::string& space,
                               const std::string& name,

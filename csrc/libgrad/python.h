@@ -5,7 +5,7 @@
 
 #include <libgrad/function.h>
 
-#include <libgrad/detail/python_function.h>
+#include <libgrad/detail/python_tensors.h>
 #include <libgrad/detail/vmap.h>
 
 #include <ATen/TensorOperators.h>  // x * y, which few Functions do without
@@ -206,7 +206,7 @@ void def_function(py::module_& m, const char* name, const Extra&... extra) {
   detail::Parameters parameters;
   (parameters.add(extra), ...);
   *bound.special =
-      py::module_::import("libgrad._function")
+      py::module_::import("libgrad._bound")
           .attr("bind")(
               m.attr(name),
               m.attr("__name__"),
@@ -238,7 +238,7 @@ void def_kernel(py::module_& m, const char* name, const Names&... names) {
   }
   detail::Parameters parameters;
   (parameters.add(names), ...);
-  py::module_::import("libgrad._function")
+  py::module_::import("libgrad._bound")
       .attr("define_kernel")(
           m.attr("__name__"),
           name,

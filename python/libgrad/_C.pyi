@@ -180,6 +180,70 @@ class _demo:
     @staticmethod
     def swish(x: Tensor, beta: float = 1.0) -> Tensor: ...
     @staticmethod
+    def square(x: Tensor) -> Tensor: ...
+    @staticmethod
+    def time_square(x: Tensor, seed: Tensor | None, rounds: int) -> float: ...
+    @staticmethod
     def time_grad(outputs: Sequence[Tensor], inputs: Sequence[Tensor], rounds: int) -> float: ...
     @staticmethod
     def time_backward(tensors: Sequence[Tensor], rounds: int) -> float: ...
+
+class Leftover:
+    """What forward left in its context."""
+
+    saved: list[tuple[int, int]]
+    non_differentiable: list[int]
+    dirty: list[int]
+    input_of_output: list[int]
+    materialize: bool
+
+class Call:
+    """A C++ Function and the arguments of one call."""
+
+    name: str
+    mutated: list[int]
+    tensors: tuple[Tensor, ...]
+    has_jvp: bool
+    has_vmap: bool
+    def __init__(self, function: object, mutated: Sequence[int], values: object) -> None: ...
+    def apply(self) -> Any: ...
+    def apply_as_operator(self) -> Any: ...
+    def result(self, outputs: Sequence[Tensor]) -> Any: ...
+    def forward(
+        self, tensors: Sequence[Tensor]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Leftover]: ...
+    def backward(
+        self,
+        left: Leftover,
+        saved: Sequence[Tensor | None],
+        grads: Sequence[Tensor | None],
+        needs: Sequence[bool],
+    ) -> tuple[Tensor | None, ...]: ...
+    def jvp(
+        self,
+        left: Leftover,
+        saved: Sequence[Tensor | None],
+        tangents: Sequence[Tensor | None],
+        outputs: int,
+    ) -> tuple[Tensor | None, ...]: ...
+    def vmap(
+        self,
+        in_dims: Sequence[int | None],
+        tensors: Sequence[Tensor],
+        batch_size: int,
+        randomness: str,
+    ) -> tuple[tuple[Tensor, ...], list[int | None]]: ...
+
+def is_single(function: object) -> bool: ...
+def schema_types(function: object) -> list[str]: ...
+def register_node_class(function: object) -> type: ...
+def define_operator(
+    function: object,
+    mutated: Sequence[int],
+    space: str,
+    name: str,
+    schema: str,
+    transformed: Callable[[Call], Sequence[Tensor]],
+) -> None: ...
+def kernel_types(kernel: object) -> tuple[list[str], bool]: ...
+def define_kernel(kernel: object, space: str, name: str, schema: str) -> None: ...

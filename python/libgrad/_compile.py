@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from ._function import Bound
+    from ._bound import Bound
 
 
 def substitute(bound: Bound) -> None:

@@ -23,7 +23,7 @@ from torch.autograd.forward_ad import _set_fwd_grad_enabled
 from . import _C
 
 if TYPE_CHECKING:
-    from ._function import Bound
+    from ._bound import Bound
 
 _INPUT, _OUTPUT, _CONSTANT = 1, 2, 3
 _NO_MEMORY = re.compile(r"data pointer|doesn't have storage|does not have storage|data_ptr")
@@ -32,19 +32,17 @@ _NO_MEMORY = re.compile(r"data pointer|doesn't have storage|does not have storag
 class _Tail:
     """What forward left, behind its outputs; no tensor, so transforms hand it on as it is."""
 
-    def __init__(
-        self, left: _C._Leftover | Exception, outputs: int, constants: int = 0
-    ) -> None:
+    def __init__(self, left: _C.Leftover | Exception, outputs: int, constants: int = 0) -> None:
         self._left, self.outputs, self.constants = left, outputs, constants
 
     @property
-    def left(self) -> _C._Leftover:
+    def left(self) -> _C.Leftover:
         if isinstance(self._left, Exception):
             raise self._left
         return self._left
 
 
-def apply(bound: Bound, call: _C._Call) -> list[torch.Tensor]:
+def apply(bound: Bound, call: _C.Call) -> list[torch.Tensor]:
     """The outputs of `call`, as the transforms that are active see them."""
     originals = call.tensors
     inputs = list(originals)
@@ -72,7 +70,7 @@ class _Rule(torch.autograd.Function):
     _name: str
 
     @staticmethod
-    def forward(call: _C._Call, *inputs: torch.Tensor) -> tuple[Any, ...]:
+    def forward(call: _C.Call, *inputs: torch.Tensor) -> tuple[Any, ...]:
         with _hint(call):
             outputs, constants, left = call.forward(inputs)
         if set(left.dirty) - set(call.mutated):
@@ -155,21 +153,21 @@ def _jvp(ctx: Any, tangents: Sequence[torch.Tensor | None]) -> Sequence[torch.Te
 
 
 def _vmap(
-    info: Any, in_dims: tuple[Any, ...], call: _C._Call, *inputs: torch.Tensor
+    info: Any, in_dims: tuple[Any, ...], call: _C.Call, *inputs: torch.Tensor
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The struct's own vmap, whose body is differentiated operator by operator."""
     outputs, out_dims = call.vmap(in_dims[1:], inputs, info.batch_size, info.randomness)
 
     try:
-        left: _C._Leftover | Exception = _left_of_a_sample(in_dims[1:], call, inputs)
+        left: _C.Leftover | Exception = _left_of_a_sample(in_dims[1:], call, inputs)
     except Exception as error:  # of interest only to a transform that asks what was left
         left = error
     return (*outputs, _Tail(left, len(outputs))), (*out_dims, None)
 
 
 def _left_of_a_sample(
-    in_dims: Sequence[int | None], call: _C._Call, inputs: Sequence[torch.Tensor]
-) -> _C._Leftover:
+    in_dims: Sequence[int | None], call: _C.Call, inputs: Sequence[torch.Tensor]
+) -> _C.Leftover:
     """What forward leaves for backward, learned from the first element of a batch."""
     sample = [
         x if dim is None else x.sum(dim) if x.shape[dim] == 0 else x.select(dim, 0)
@@ -207,7 +205,7 @@ def _primal(tensor: torch.Tensor | None) -> torch.Tensor | None:
 
 
 @contextmanager
-def _hint(call: _C._Call) -> Iterator[None]:
+def _hint(call: _C.Call) -> Iterator[None]:
     """Says what to do where a kernel that reads memory meets a tensor that has none."""
     try:
         yield

@@ -245,7 +245,7 @@ class DualCall {
       if (!out_tangents_[i].defined()) {
         continue;
       }
-      output = able_to_have_tangent(output);
+      output = able_to_have(out_tangents_[i], output);
       output._set_fw_grad(out_tangents_[i], /*level=*/0, /*inplace=*/false);
       for (auto& tensor : saved) {
         if (mine && tensor.defined() && tensor.grad_fn().get() == node_.get() &&
@@ -275,13 +275,19 @@ class DualCall {
     return stale ? output.detach().clone() : output.detach();
   }
 
-  /// `output`, or a copy of a view of something else than an input: torch has
-  /// the tangent of a view follow from that of its base, which has none.
-  static at::Tensor able_to_have_tangent(const at::Tensor& output) {
-    const bool follows =
-        output.is_view() &&
-        !at::Tensor(output._base())._fw_grad(/*level=*/0).defined();
-    return follows ? output.clone() : output;
+  /// `output`, or a copy of a view that lies in memory other than its tangent
+  /// does: torch has the two of a view lie alike.
+  static at::Tensor able_to_have(
+      const at::Tensor& tangent, const at::Tensor& output) {
+    const bool alike =
+        tangent.strides() == output.strides() &&
+        tangent.storage_offset() == output.storage_offset() &&
+        tangent.storage().sym_nbytes() == output.storage().sym_nbytes();
+    if (!output.is_view() || alike) {
+      return output;
+    }
+    at::AutoFwGradMode no_forward_mode(false);
+    return output.clone();
   }
 
   /// The tangent of the input that `base` is, or is the base of.

@@ -8,7 +8,7 @@
 #pragma once
 
 #include <libgrad/detail/erased.h>
-#include <libgrad/detail/graph_names.h>
+#include <libgrad/detail/node_names.h>
 
 #include <torch/csrc/autograd/python_cpp_function.h>
 #include <torch/csrc/autograd/python_variable.h>

@@ -29,24 +29,22 @@ def bind(
     >>> type(y.grad_fn).__name__
     'SwishBackward'
     """
-    torch.autograd.graph.Node.register(_C._register_node_class(erased))
+    torch.autograd.graph.Node.register(_C.register_node_class(erased))
     bound = Bound(function, module, erased, parameters, mutated)
     bound.define_operator()
     on_dynamo(bound.substitute_operator)
     return bound
 
 
-def define_kernel(
-    module: str, name: str, erased: object, parameters: Sequence[Parameter]
-) -> None:
+def define_kernel(module: str, name: str, erased: object, parameters: Sequence[Parameter]) -> None:
     """Define torch.ops.<module>.<name> for a kernel that reads memory."""
-    types, single = _C._kernel_types(erased)
+    types, single = _C.kernel_types(erased)
     space = module.replace(".", "_")
     padded = _padded(parameters, types)
     text = schema(name, [p[0] for p in padded], types, padded, [], single)
     if text is None:
         raise TypeError(f"def_kernel: {name} takes an argument of a type that no operator takes")
-    _C._define_kernel(erased, space, name, text)
+    _C.define_kernel(erased, space, name, text)
 
 
 def _padded(parameters: Sequence[Parameter], types: Sequence[str]) -> list[Parameter]:
@@ -70,17 +68,19 @@ class Bound:
         self.name = function.__name__
         self.space = module.replace(".", "_")
         self.erased = erased
-        self.types: list[str] = _C._schema_types(erased)
+        self.types: list[str] = _C.schema_types(erased)
         self.parameters = _padded(parameters, self.types)
         self.names = [p[0] for p in self.parameters]
         self.mutated = self._find_mutated(mutated)
-        self.single: bool = _C._is_single(erased)
+        self.single: bool = _C.is_single(erased)
         self.operator: Callable[..., Any] | None = None
         self.rule: type[torch.autograd.Function] | None = None
 
     def _find_mutated(self, names: Sequence[str]) -> list[int]:
         for name in names:
-            if name not in self.names or not self.types[self.names.index(name)].startswith("Tensor"):
+            if name not in self.names or not self.types[self.names.index(name)].startswith(
+                "Tensor"
+            ):
                 raise ValueError(
                     f"def_function: {self.name} mutates {name!r}, but its tensors are "
                     f"{[n for n, t in zip(self.names, self.types) if t.startswith('Tensor')]}"
@@ -99,7 +99,7 @@ class Bound:
         if has_torch_function(tensors):
             positional, keyword = self._split(args)
             return handle_torch_function(self.function, tensors, *positional, **keyword)
-        call = _C._Call(self.erased, self.mutated, values)
+        call = _C.Call(self.erased, self.mutated, values)
         if torch._C._are_functorch_transforms_active():
             return call.result(self.transformed(call))
         if any(_is_traced(tensor) for tensor in tensors):
@@ -124,7 +124,7 @@ class Bound:
         first = next((i for i, p in enumerate(self.parameters) if p[1]), len(args))
         return tuple(args[:first]), dict(zip(self.names[first:], args[first:], strict=True))
 
-    def transformed(self, call: _C._Call) -> list[torch.Tensor]:
+    def transformed(self, call: _C.Call) -> list[torch.Tensor]:
         """The outputs of `call` under a transform of torch.func."""
         from . import _functorch  # here: few programs need it
 
@@ -132,11 +132,9 @@ class Bound:
 
     def define_operator(self) -> None:
         """Define torch.ops.<module>.<name>, unless an argument is of a kind no operator takes."""
-        text = schema(
-            self.name, self.names, self.types, self.parameters, self.mutated, self.single
-        )
+        text = schema(self.name, self.names, self.types, self.parameters, self.mutated, self.single)
         if text is not None and self.space.isidentifier() and self.name.isidentifier():
-            _C._define_operator(
+            _C.define_operator(
                 self.erased, self.mutated, self.space, self.name, text, self.transformed
             )
             self.operator = getattr(getattr(torch.ops, self.space), self.name).default

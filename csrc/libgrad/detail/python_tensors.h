@@ -1,4 +1,4 @@
-/// libgrad/detail/python_function.h -- tensors of a Function to Python and
+/// libgrad/detail/python_tensors.h -- tensors of a Function to Python and
 /// back. Needs Python; every function is called with the GIL held.
 
 #pragma once
