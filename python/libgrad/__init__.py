@@ -22,8 +22,10 @@ from ._modes import (
     set_grad_enabled,
 )
 from ._paths import cmake_dir, include_dir
+from .function import Function
 
 __all__ = [
+    "Function",
     "Node",
     "__version__",
     "backward",
