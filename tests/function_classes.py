@@ -69,6 +69,24 @@ def define(base: Any) -> SimpleNamespace:
 ours, theirs = define(libgrad.Function), define(torch.autograd.Function)
 
 
+class Power(libgrad.Function):
+    """x * x * k with a setup_context and without jvp, which torch.compile does not take."""
+
+    @staticmethod
+    def forward(x, k):
+        return x * x * k
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, ctx.k = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * 2 * x * ctx.k, None
+
+
 def function(forward: Any, backward: Any = lambda ctx, *g: g[0], base: Any = None, **more: Any):
     """Make a Function of plain functions."""
     members = {name: staticmethod(f) if callable(f) else f for name, f in more.items()}
