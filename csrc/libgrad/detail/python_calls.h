@@ -66,9 +66,8 @@ inline variable_list take_saved(PythonCall& call) {
 }
 
 /// Notes what setup_context saves: torch refuses inputs among the outputs.
-inline void note_saved_by_setup(
-    PythonCall& call, const variable_list& for_backward) {
-  for (const auto& tensor : for_backward) {
+inline void note_saved_by_setup(PythonCall& call) {
+  for (const auto& tensor : call.to_save) {
     if (tensor.defined()) {
       call.saved_by_setup.insert(tensor.unsafeGetTensorImpl());
     }
@@ -126,15 +125,13 @@ inline PythonOutputs PythonFunction::forward(
       read_class_flag(call->cls, names.clears);
   python->boxed_grads_call = read_class_flag(call->cls, names.boxed);
   node->is_variable_input_ = std::move(call->is_variable);
+  node->call_ = call;
   node.reset();
   call->result = call_forward(*call);
 
-  auto to_save = take_saved(*call);
+  call->to_save = take_saved(*call);
   if (call->has_setup_context) {
-    note_saved_by_setup(*call, to_save);
-  }
-  if (call->is_executable) {
-    ctx->save_for_backward(std::move(to_save));
+    note_saved_by_setup(*call);
   }
   ctx->mark_non_differentiable(
       take_tensors(python->non_differentiable, "mark_non_differentiable"));

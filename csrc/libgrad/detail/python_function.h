@@ -63,6 +63,8 @@ struct PythonCall {
   THPObjectPtr needs_grad{};  // tuple
   THPObjectPtr context{};     // a THPFunction: what Python calls ctx
   THPObjectPtr result{};      // what forward returned
+  variable_list to_save{};    // undefined for None
+  Impls outputs{};            // when there is a node for them
   Impls saved_by_setup{};     // tensors that setup_context saves
 
   THPFunction* ctx() { return reinterpret_cast<THPFunction*>(context.get()); }
@@ -174,25 +176,24 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
   }
   /// Saves what is an output without its graph, which would be a cycle.
   void save_variables_to_ctx() {
-    ctx_.saved_variables_.clear();
-    ctx_.saved_variables_.reserve(ctx_.to_save_.size());
-    for (const auto& tensor : ctx_.to_save_) {
+    std::vector<SavedVariable> saved;  // all or, when a hook throws, none
+    saved.reserve(call_->to_save.size());
+    for (const auto& tensor : call_->to_save) {
       if (tensor.defined()) {
-        const bool is_output = outputs_.count(tensor.unsafeGetTensorImpl()) > 0;
-        ctx_.saved_variables_.emplace_back(tensor, is_output);
+        auto* impl = tensor.unsafeGetTensorImpl();
+        saved.emplace_back(tensor, call_->outputs.count(impl) > 0);
       } else {
-        ctx_.saved_variables_.emplace_back();
+        saved.emplace_back();
       }
     }
-    ctx_.to_save_.clear();
-    outputs_.clear();
+    ctx_.saved_variables_ = std::move(saved);
   }
 
   AutogradContext ctx_;
   std::vector<bool> is_variable_input_;
   std::vector<VariableInfo> input_info_;
   std::vector<VariableInfo> output_info_;
-  libgrad::detail::Impls outputs_;  // while `apply` runs
+  libgrad::detail::PythonCall* call_ = nullptr;  // while `apply` runs
 };
 
 namespace libgrad::detail {
@@ -275,7 +276,7 @@ PythonOutputs _wrap_outputs(
           std::forward<Rest>(rest)...)};
   for (const auto& output : wrapped.tensors) {
     if (node && output.has_value()) {
-      node->outputs_.insert(output->unsafeGetTensorImpl());
+      call.outputs.insert(output->unsafeGetTensorImpl());
     }
   }
   return wrapped;
