@@ -8,7 +8,6 @@ import weakref
 import pytest
 import torch
 from function_classes import function, ours
-from parity import python
 
 import libgrad
 
@@ -82,24 +81,3 @@ def test_torchs_own_apply_still_serves_a_class_of_ours() -> None:
         assert y.grad_fn.saved_variables[0] is X
     assert len(y.grad_fn._raw_saved_tensors) == 1
     assert libgrad.grad(y.sum(), X)[0].tolist() == [3.0, 3.0]
-
-
-def test_a_class_in_torchs_place_does_not_call_itself() -> None:
-    code = """
-torch.autograd.Function = torch.autograd.function.Function = libgrad.Function
-class Double(torch.autograd.Function):
-    generate_vmap_rule = True
-    @staticmethod
-    def forward(x):
-        return x * 2
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-    @staticmethod
-    def backward(ctx, g):
-        return g * 2
-x = torch.ones(3)
-print(torch.func.vmap(Double.apply)(x).tolist())
-print(torch.func.grad(lambda x: Double.apply(x).sum())(x).tolist())
-"""
-    assert python(code) == "[2.0, 2.0, 2.0]\n[2.0, 2.0, 2.0]\n"

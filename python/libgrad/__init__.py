@@ -13,6 +13,7 @@ from ._C import (
     is_grad_enabled,
     is_inference_mode_enabled,
 )
+from ._function import Function
 from ._graph import Node, node, print_graph
 from ._modes import (
     detect_anomaly,
@@ -22,7 +23,6 @@ from ._modes import (
     set_grad_enabled,
 )
 from ._paths import cmake_dir, include_dir
-from .function import Function
 
 __all__ = [
     "Function",

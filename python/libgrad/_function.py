@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,8 @@ import torch
 from . import _C
 
 __all__ = ["Function"]
+
+_lock = threading.Lock()
 
 
 class Function(torch.autograd.Function):
@@ -68,15 +71,17 @@ class Function(torch.autograd.Function):
 
 def _context_class(cls: Any) -> type:
     """Make the class of ctx for `cls`: torch's, whose tensors are in the C++ context."""
-    theirs = cls._backward_cls
-    members = {
-        "__module__": theirs.__module__,
-        "_forward_cls": cls,
-        "_autograd_function_id": theirs._autograd_function_id,
-    }
-    cls._backward_cls = type(theirs.__name__, (_C.FunctionContext, theirs), members)
-    made: type = cls._backward_cls
-    return made
+    with _lock:  # one class, whichever thread calls first
+        theirs: type[Any] = cls._backward_cls
+        if issubclass(theirs, _C.FunctionContext):
+            return theirs
+        members = {
+            "__module__": theirs.__module__,
+            "_forward_cls": cls,
+            "_autograd_function_id": theirs._autograd_function_id,
+        }
+        cls._backward_cls = ours = type(theirs.__name__, (_C.FunctionContext, theirs), members)
+        return ours
 
 
 def _bind(cls: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
