@@ -110,6 +110,26 @@ inline THPObjectPtr call_forward(PythonCall& call) {
   return result;
 }
 
+/// The tensors among what forward returned: one object, or a tuple.
+inline PythonOutputs read_results(PythonCall& call) {
+  PythonOutputs outputs{&call};
+  const auto add = [&](PyObject* object) {
+    outputs.tensors.emplace_back();
+    if (THPVariable_Check(object)) {
+      outputs.tensors.back() = THPVariable_Unpack(object);
+    }
+  };
+  auto* result = call.result.get();
+  if (!PyTuple_Check(result)) {
+    add(result);
+    return outputs;
+  }
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(result); ++i) {
+    add(PyTuple_GET_ITEM(result, i));
+  }
+  return outputs;
+}
+
 inline PythonOutputs PythonFunction::forward(
     torch::autograd::AutogradContext* ctx,
     PythonCall* call,
@@ -137,53 +157,32 @@ inline PythonOutputs PythonFunction::forward(
       take_tensors(python->non_differentiable, "mark_non_differentiable"));
   ctx->mark_dirty(take_tensors(python->dirty_tensors, "mark_dirty"));
 
-  PythonOutputs outputs{call};
-  const auto add = [&](PyObject* object) {
-    outputs.tensors.emplace_back();
-    if (THPVariable_Check(object)) {
-      outputs.tensors.back() = THPVariable_Unpack(object);
-    }
-  };
-  auto* result = call->result.get();
-  if (!PyTuple_Check(result)) {
-    add(result);
-    return outputs;
-  }
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(result); ++i) {
-    add(PyTuple_GET_ITEM(result, i));
-  }
-  return outputs;
+  return read_results(*call);
 }
 
-inline variable_list call_backward(PythonNode& node, variable_list&& grads) {
-  auto ctx = checked(Py_NewRef(node.pyobj_slot()->load_pyobj()));
-  auto function = user_backward(class_of(ctx));
-  Arguments args(grads.size() + 1);
-  args.borrow(ctx);
-  if (node.context()->boxed_grads_call) {
-    auto list = checked(PyList_New(static_cast<Py_ssize_t>(grads.size())));
-    for (size_t i = 0; i < grads.size(); ++i) {
-      PyList_SET_ITEM(
-          list.get(),
-          i,
-          checked(THPVariable_Wrap(std::move(grads[i]))).release());
-    }
-    args.steal(list.release());
-  } else {
+/// The gradients as backward takes them: one by one, or in a list of its own.
+inline void add_gradients(Arguments& args, variable_list& grads, bool boxed) {
+  if (!boxed) {
     for (auto& grad : grads) {
       args.steal(THPVariable_Wrap(std::move(grad)));
     }
+    return;
   }
-  grads.clear();
-  auto result = args.call(function);
-  torch::autograd::ensure_tuple(result);
+  auto list = checked(PyList_New(static_cast<Py_ssize_t>(grads.size())));
+  for (size_t i = 0; i < grads.size(); ++i) {
+    auto item = checked(THPVariable_Wrap(std::move(grads[i])));
+    PyList_SET_ITEM(list.get(), i, item.release());
+  }
+  args.steal(list.release());
+}
 
+/// What backward returned, for the arguments that are tensors.
+inline variable_list read_gradients(const PythonNode& node, PyObject* result) {
   const auto& is_variable = node.is_variable_input_;
   const auto expected = is_variable.size();
-  const auto got = static_cast<size_t>(PyTuple_GET_SIZE(result.get()));
+  const auto got = static_cast<size_t>(PyTuple_GET_SIZE(result));
   size_t count = got;  // what is beyond may be None
-  while (count > expected &&
-         PyTuple_GET_ITEM(result.get(), count - 1) == Py_None) {
+  while (count > expected && PyTuple_GET_ITEM(result, count - 1) == Py_None) {
     --count;
   }
   TORCH_CHECK(
@@ -198,7 +197,7 @@ inline variable_list call_backward(PythonNode& node, variable_list&& grads) {
   variable_list gradients;
   gradients.reserve(expected);
   for (size_t i = 0; i < expected; ++i) {
-    auto* item = PyTuple_GET_ITEM(result.get(), i);
+    auto* item = PyTuple_GET_ITEM(result, i);
     if (is_variable[i]) {
       gradients.push_back(tensor_or_none(item, ""));
       continue;
@@ -212,6 +211,18 @@ inline variable_list call_backward(PythonNode& node, variable_list&& grads) {
         ", but the corresponding forward input was not a Variable");
   }
   return gradients;
+}
+
+inline variable_list call_backward(PythonNode& node, variable_list&& grads) {
+  auto ctx = checked(Py_NewRef(node.pyobj_slot()->load_pyobj()));
+  auto function = user_backward(class_of(ctx));
+  Arguments args(grads.size() + 1);
+  args.borrow(ctx);
+  add_gradients(args, grads, node.context()->boxed_grads_call);
+  grads.clear();
+  auto result = args.call(function);
+  torch::autograd::ensure_tuple(result);
+  return read_gradients(node, result);
 }
 
 inline variable_list call_jvp(

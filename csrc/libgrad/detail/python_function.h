@@ -193,7 +193,7 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
   std::vector<bool> is_variable_input_;
   std::vector<VariableInfo> input_info_;
   std::vector<VariableInfo> output_info_;
-  libgrad::detail::PythonCall* call_ = nullptr;  // while `apply` runs
+  libgrad::detail::PythonCall* call_ = nullptr;  // valid while `apply` runs
 };
 
 namespace libgrad::detail {
