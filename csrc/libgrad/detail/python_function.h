@@ -147,6 +147,14 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
     return object && py::hasattr(object.attr("_forward_cls"), "_aot_id");
   }
 
+  void compiled_args(CompiledNodeArgs& /*args*/) const override {
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        false,
+        name(),
+        ": compiled autograd cannot trace the node of a libgrad.Function; "
+        "compile what calls apply(), or derive from torch.autograd.Function");
+  }
+
   /// The saved tensors; called with the GIL, which a wait lets go of.
   variable_list unpack(bool clear) {
     std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
