@@ -19,8 +19,9 @@ SOURCES = Path(__file__).parent / "cpp"
 INCLUDE = Path(libgrad.include_dir())
 HEADERS = sorted(path.relative_to(INCLUDE).as_posix() for path in INCLUDE.rglob("*.h"))
 FIRST_IN_SOURCES = {"libgrad/libgrad.h", "libgrad/python.h"}  # compiled alone as tests/cpp is built
-NEED_PYTHON = {"libgrad/detail/python_objects.h", "refused"}
-ALONE = [header for header in HEADERS if header not in FIRST_IN_SOURCES]
+FIRST_IN_HEADERS = {"libgrad/detail/python_class.h", "libgrad/detail/python_function.h"}
+NEED_PYTHON = {"libgrad/detail/python_calls.h", "libgrad/detail/python_objects.h", "refused"}
+ALONE = [header for header in HEADERS if header not in FIRST_IN_SOURCES | FIRST_IN_HEADERS]
 CXX = os.environ.get("CXX", "c++")
 
 REFUSED = """\

@@ -13,6 +13,7 @@ from ._C import (
     is_grad_enabled,
     is_inference_mode_enabled,
 )
+from ._function import Function
 from ._graph import Node, node, print_graph
 from ._modes import (
     detect_anomaly,
@@ -24,6 +25,7 @@ from ._modes import (
 from ._paths import cmake_dir, include_dir
 
 __all__ = [
+    "Function",
     "Node",
     "__version__",
     "backward",
