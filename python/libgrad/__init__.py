@@ -14,6 +14,7 @@ from ._C import (
     is_inference_mode_enabled,
 )
 from ._graph import Node, node, print_graph
+from ._inline import load_inline
 from ._modes import (
     detect_anomaly,
     enable_grad,
@@ -35,6 +36,7 @@ __all__ = [
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "load_inline",
     "no_grad",
     "node",
     "print_graph",
