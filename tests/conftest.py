@@ -45,6 +45,14 @@ def _seeded() -> Iterator[None]:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_load_inline(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What load_inline builds, kept from one run to the next in pytest's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIBGRAD_CACHE_DIR", str(request.config.cache.mkdir("libgrad")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def cpp_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """tests/cpp, built once against the installed package."""

@@ -10,8 +10,8 @@ comment lines directly below that line; a blank line ends them::
 ``python`` blocks of a page share one namespace, in order. ``cpp`` blocks of a page become one
 function each of one program, built with the installed package; their ``#include`` lines go to its
 top. A ``cpp`` block with PYBIND11_MODULE or main() is a whole source: it must be found, word for
-word, in a file of examples/. ``console``, ``text`` and ``cmake`` blocks are not run; there are no
-other kinds.
+word, in a file of examples/. So must a ``cmake``, ``toml`` or ``text`` block that starts as a whole
+file does; else these, and ``console`` blocks, are not looked at. There are no other kinds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 COMMENT = {"python": re.compile(r"(?:^|\s)# ?(.*)$"), "cpp": re.compile(r"(?:^|\s)// ?(.*)$")}
 PRINTS = {"python": re.compile(r"\bprint\w*\("), "cpp": re.compile(r"\bstd::cout\b|'\\n'")}
-NOT_RUN = {"console", "text", "cmake"}
+NOT_RUN = {"console", "text", "cmake", "toml"}
 
 PRELUDE = """\
 #include <libgrad/libgrad.h>
@@ -70,7 +70,11 @@ class Block:
 
     @property
     def is_whole_source(self) -> bool:
-        return re.search(r"\bPYBIND11_MODULE\b|\bint main\b", self.code) is not None
+        if self.language in NOT_RUN:
+            whole = r"\Acmake_minimum_required|\A\[build-system\]|\Aimport (libgrad|cubes)\b"
+        else:
+            whole = r"\bPYBIND11_MODULE\b|\bint main\b"
+        return re.search(whole, self.code) is not None
 
     @property
     def expected(self) -> list[str]:
@@ -101,7 +105,7 @@ def read_blocks(page: Path, language: str | None = None) -> list[Block]:
             if kind not in COMMENT and kind not in NOT_RUN:
                 raise ValueError(f"{name}:{number}: what is a block of {kind!r}?")
         else:
-            if kind in COMMENT and language in (None, kind):
+            if language == kind or (language is None and kind in COMMENT):
                 blocks.append(Block(name, start, kind, textwrap.dedent("\n".join(code))))
             kind = None
     if kind is not None:
@@ -199,13 +203,16 @@ def test_cpp_blocks_print_what_they_say(blocks, tmp_path):
     compare(blocks, run_cpp(blocks, tmp_path))
 
 
-def test_whole_sources_are_the_examples():
-    examples = [path.read_text(encoding="utf-8") for path in ROOT.glob("examples/*/*.cpp")]
-    for page in PAGES:
-        for block in read_blocks(page, "cpp"):
-            if block.is_whole_source:
-                found = any(block.code.strip() in example for example in examples)
-                assert found, f"{block}: no file of examples/*/*.cpp holds this text"
+@pytest.mark.parametrize("language", ["cpp", "cmake", "toml", "text"])
+def test_whole_sources_are_the_examples(language):
+    patterns = "*.cpp", "*.txt", "*.toml", "*.py"
+    files = [path for pattern in patterns for path in ROOT.glob(f"examples/*/**/{pattern}")]
+    examples = [path.read_text(encoding="utf-8") for path in files]
+    wholes = [b for page in PAGES for b in read_blocks(page, language) if b.is_whole_source]
+    assert wholes
+    for block in wholes:
+        found = any(block.code.strip() in example for example in examples)
+        assert found, f"{block}: no file of examples/ holds this text"
 
 
 @pytest.mark.parametrize("language", ["python", "cpp"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import runpy
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from consumer import build, load, run
+from torch.autograd import gradcheck, gradgradcheck
+
+import libgrad
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 EXPECTED = Path(__file__).parent / "expected"
@@ -17,12 +22,12 @@ PROJECTS = sorted(path.parent.name for path in EXAMPLES.glob("*/CMakeLists.txt")
 HAS_BACKEND = importlib.util.find_spec("scikit_build_core") is not None
 
 
-def install_cube(folder: Path) -> Path:
-    """Install examples/cube in `folder` by pip, from what is there and without optimizing."""
+def install_package(folder: Path) -> Path:
+    """Install examples/package in `folder` by pip, from what is there and without optimizing."""
     run(
         *(sys.executable, "-m", "pip", "install", "--no-index", "--no-build-isolation"),
         *("--no-deps", "-Ccmake.define.CMAKE_CXX_FLAGS_RELEASE=-O0"),
-        *("--target", folder, EXAMPLES / "cube"),
+        *("--target", folder, EXAMPLES / "package"),
     )
     return folder
 
@@ -31,31 +36,45 @@ def install_cube(folder: Path) -> Path:
 def built(tmp_path_factory):
     """Futures of the folders where each project was built; two are built at a time."""
     with ThreadPoolExecutor(2) as pool:
-        futures = {
-            name: pool.submit(build, EXAMPLES / name, tmp_path_factory.mktemp(name))
-            for name in PROJECTS
+        return {
+            name: pool.submit(build_one, name, tmp_path_factory.mktemp(name)) for name in PROJECTS
         }
-        if HAS_BACKEND:
-            futures["pip"] = pool.submit(install_cube, tmp_path_factory.mktemp("pip"))
-        return futures
 
 
-def check_cube(module) -> None:
-    x = torch.tensor([2.0, -3.0], requires_grad=True)
-    y = module.cube(x)
-    assert y.tolist() == [8, -27]
-    (dx,) = torch.autograd.grad(y.sum(), x, create_graph=True)
-    assert dx.tolist() == [12, 27]
-    assert torch.autograd.grad(dx.sum(), x)[0].tolist() == [12, -18]
-
-
-def test_cube_is_a_cmake_project(built):
-    check_cube(load("cube", built["cube"].result()))
+def build_one(name: str, folder: Path) -> Path:
+    if name == "package":
+        return install_package(folder) if HAS_BACKEND else folder
+    return build(EXAMPLES / name, folder)
 
 
 @pytest.mark.skipif(not HAS_BACKEND, reason="scikit_build_core, which builds it, is not installed")
-def test_cube_is_a_package_for_pip(built):
-    check_cube(load("cube", built["pip"].result()))
+def test_package_passes_its_own_tests(built, monkeypatch):
+    monkeypatch.syspath_prepend(built["package"].result())
+    tests = runpy.run_path(str(EXAMPLES / "package" / "test_cubes.py"))
+    functions = [function for name, function in tests.items() if name.startswith("test_")]
+    assert len(functions) == 2
+    for function in functions:
+        function()
+
+
+def test_package_says_which_torch_it_needs():
+    text = (EXAMPLES / "package" / "pyproject.toml").read_text(encoding="utf-8")
+    (torch_minor,) = re.findall(r'"torch==(\d+\.\d+)\.\*"', text)
+    (libgrad_minor,) = re.findall(r'"libgrad==(\d+\.\d+)\.\*"', text)
+    assert f'"torch=={torch_minor}.*"' in (EXAMPLES.parent / "pyproject.toml").read_text("utf-8")
+    assert libgrad.__version__.startswith(f"{libgrad_minor}.")
+
+
+def test_custom_function_is_softplus(built):
+    softplus = load("softplus", built["custom_function"].result()).softplus
+    x = torch.tensor([-1000.0, -2.0, 0.0, 3.0, 1000.0], dtype=torch.float64, requires_grad=True)
+    expected = torch.nn.functional.softplus(x, beta=2)
+    torch.testing.assert_close(softplus(x, beta=2), expected)
+    dx, theirs = (torch.autograd.grad(y.sum(), x)[0] for y in (softplus(x, 2.0), expected))
+    torch.testing.assert_close(dx, theirs)
+    inner = x[1:4].detach().requires_grad_()
+    assert gradcheck(softplus, inner, check_forward_ad=True)
+    assert gradgradcheck(softplus, inner)
 
 
 def test_square_prints_what_it_should(built):
@@ -65,6 +84,6 @@ def test_square_prints_what_it_should(built):
 
 def test_every_example_is_explained():
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert PROJECTS == ["cube", "square"]  # each has a test of its own above
+    assert PROJECTS == ["custom_function", "package", "square"]  # each has a test above
     for name in PROJECTS:
         assert f"`{name}`" in text

@@ -12,5 +12,6 @@ PYBIND11_MODULE(_C, m) {
   bind_graph(m);
   bind_function(m);
   bind_function_class(m);
+  bind_inline(m);
   bind_demo(m);
 }

@@ -1,6 +1,7 @@
 """The extension: bindings of csrc/libgrad, by csrc/bindings."""
 
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, TypeVar, overload
 
 import torch
@@ -175,6 +176,14 @@ class Node:
 
 def node(tensor: Tensor) -> Node: ...
 def to_text(tensor: Tensor, params: dict[str, Tensor], max_depth: int) -> str: ...
+def _inline_types(address: int) -> list[str]: ...
+def _bind_inline(
+    module: ModuleType,
+    name: str,
+    doc: str,
+    address: int,
+    parameters: Sequence[tuple[Any, ...]],
+) -> None: ...
 
 class _demo:
     @staticmethod

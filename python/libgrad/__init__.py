@@ -15,6 +15,7 @@ from ._C import (
 )
 from ._function import Function
 from ._graph import Node, node, print_graph
+from ._inline import load_inline
 from ._modes import (
     detect_anomaly,
     enable_grad,
@@ -37,6 +38,7 @@ __all__ = [
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "load_inline",
     "no_grad",
     "node",
     "print_graph",
