@@ -13,6 +13,7 @@ from ._C import (
     is_grad_enabled,
     is_inference_mode_enabled,
 )
+from ._check import check
 from ._graph import Node, node, print_graph
 from ._modes import (
     detect_anomaly,
@@ -27,6 +28,7 @@ __all__ = [
     "Node",
     "__version__",
     "backward",
+    "check",
     "cmake_dir",
     "detect_anomaly",
     "enable_grad",
