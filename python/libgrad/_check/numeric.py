@@ -14,6 +14,7 @@ __all__ = [
     "along",
     "analytic_jacobian",
     "derivative",
+    "differences",
     "flat_function",
     "numeric_case",
     "real_flat",
@@ -46,6 +47,17 @@ def along(f: Function, at: Sequence[Tensor], direction: Sequence[Tensor], h: flo
     ahead = f(*[x + h * v for x, v in zip(at, direction, strict=True)])
     behind = f(*[x - h * v for x, v in zip(at, direction, strict=True)])
     return [(a.detach() - b.detach()) / (2 * h) for a, b in zip(ahead, behind, strict=True)]
+
+
+def differences(
+    f: Function, at: Sequence[Tensor], directions: Sequence[Sequence[Tensor]], step: float
+) -> list[Tensor]:
+    """Return the derivative of `f` along one direction, or the second one along two."""
+    if len(directions) == 1:
+        return along(f, at, directions[0], step)
+    h = step ** (2 / 3)  # rounding is divided by its square
+    first = lambda *x: along(f, x, directions[0], h)
+    return along(first, at, directions[1], h)
 
 
 def derivative(case: Case, directions: Sequence[Sequence[Tensor]]) -> Function:

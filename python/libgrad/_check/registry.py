@@ -12,13 +12,13 @@ from .case import Case
 __all__ = ["GROUPS", "RowSpec", "backend_name", "row", "select", "specs"]
 
 # In the order in which they run; slow ones wait for quick ones.
-GROUPS = ("autograd", "forward mode", "func", "vmap", "inputs", "around", "export", "compile")
+GROUPS = ("autograd", "dual", "func", "batch", "inputs", "around", "tracing", "compile")
 
 Run = Callable[[Case], "str | None"]
 BackendRun = Callable[[Case, Any], "str | None"]
 
 # In the order in which they run; slow ones wait for quick ones.
-GROUPS = ("autograd", "forward mode", "func", "vmap", "inputs", "around", "export", "compile")
+GROUPS = ("autograd", "dual", "func", "batch", "inputs", "around", "tracing", "compile")
 
 
 @dataclass(frozen=True)

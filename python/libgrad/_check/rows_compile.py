@@ -1,4 +1,4 @@
-"""Rows of the groups "export" and "compile", which are slow and run last."""
+"""Rows of the groups "tracing" and "compile", which are slow and run last."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .rows_vmap import loop, members, stack
 __all__: list[str] = []
 
 
-@row("opcheck", "export")
+@row("opcheck", "tracing")
 def opcheck(case: Case) -> str:
     """Run torch.library.opcheck on a custom operator: its schema, fake kernel and autograd."""
     custom: Any = vars(torch.library)["CustomOpDef"]
@@ -38,7 +38,7 @@ def opcheck(case: Case) -> str:
     return ", ".join(found)
 
 
-@row("fake tensors", "export")
+@row("fake tensors", "tracing")
 def fake_tensors(case: Case) -> str:
     """Run on tensors without values, as compilers do: shapes and dtypes must be right."""
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -69,7 +69,7 @@ def _export(case: Case) -> Callable[..., Any]:
     return program.module()
 
 
-@row("export", "export")
+@row("export", "tracing")
 def export(case: Case) -> None:
     """Run torch.export.export, and its program against the eager run."""
     program = _export(case)
@@ -79,7 +79,7 @@ def export(case: Case) -> None:
     compare([t.detach() for t in got], case.outputs, label, case.options.tolerance)
 
 
-@row("export backward", "export")
+@row("export backward", "tracing")
 def export_backward(case: Case) -> str:
     """Differentiate the exported program: the gradient is kept, lost or refused."""
     case.need_outputs()

@@ -1,4 +1,4 @@
-"""Rows of the group "forward mode": dual numbers, against reverse mode."""
+"""Rows of the group "dual": dual numbers, against reverse mode."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def tangents_must_be(
     compare(got, expected, label, case.options.tolerance)
 
 
-@row("forward mode", "forward mode")
+@row("forward mode", "dual")
 def forward_mode(case: Case) -> None:
     """Push dual numbers through `fn`, against J v by reverse mode."""
     expected = tangents_by_reverse(case)
@@ -85,7 +85,7 @@ def forward_mode(case: Case) -> None:
         compare(values, case.diff_outputs, label, case.options.tolerance)
 
 
-@row("forward over reverse", "forward mode")
+@row("forward over reverse", "dual")
 def forward_over_reverse(case: Case) -> None:
     """Run backward on dual numbers, against double backward."""
     case.need_outputs()
@@ -99,7 +99,7 @@ def forward_over_reverse(case: Case) -> None:
     compare(tangents, expected, label, case.options.tolerance)
 
 
-@row("reverse over forward", "forward mode")
+@row("reverse over forward", "dual")
 def reverse_over_forward(case: Case) -> None:
     """Differentiate the tangent by reverse mode, against double backward."""
     case.need_outputs()

@@ -18,11 +18,11 @@ __all__: list[str] = []
 
 def _empties(tensors: Sequence[Tensor]) -> Iterator[tuple[str, list[Tensor]]]:
     """Return sets of tensors without entries, from the likeliest that a function takes."""
-    yield "dim 0 of all", [t[:0] if t.dim() else t for t in tensors]
+    yield "dim 0 of every tensor", [t[:0] if t.dim() else t for t in tensors]
     for i, t in enumerate(tensors):
         if t.dim():
             yield f"dim 0 of tensor {i}", [*tensors[:i], t[:0], *tensors[i + 1 :]]
-    yield "every dim of all", [t.new_zeros([0] * t.dim()) for t in tensors]
+    yield "every dim of every tensor", [t.new_zeros([0] * t.dim()) for t in tensors]
 
 
 @row("empty inputs", "inputs")
@@ -40,7 +40,7 @@ def empty_inputs(case: Case) -> str:
         except Exception as error:
             refusal = refusal or error
         else:
-            return f"{name} of size 0"
+            return f"{name} is 0"
     assert refusal is not None
     reference = reference_case(case)
     if reference and not any(_takes(reference, each) for _, each in _empties(case.tensors)):

@@ -1,4 +1,4 @@
-"""Rows of the group "vmap": batches, against a loop over their members."""
+"""Rows of the group "batch": batches, against a loop over their members."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def _same(case: Case, got: Tensors, expected: Tensors, where: str = "") -> str:
     return ""
 
 
-@row("vmap", "vmap")
+@row("vmap", "batch")
 def vmap(case: Case) -> str:
     """Run torch.func.vmap over the first dimension, against a loop."""
     f, of = _all(case), members(case, 3)
     return _same(case, torch.func.vmap(f)(*stack(of)), loop(f, of))
 
 
-@row("vmap in_dims=-1", "vmap")
+@row("vmap in_dims=-1", "batch")
 def vmap_last(case: Case) -> str:
     """Batch along the last dimension of inputs and outputs, against a loop."""
     f, of = _all(case), members(case, 3)
@@ -76,7 +76,7 @@ def vmap_last(case: Case) -> str:
     return _same(case, [t.movedim(-1, 0) for t in got], loop(f, of))
 
 
-@row("vmap of some inputs", "vmap")
+@row("vmap of some inputs", "batch")
 def vmap_some(case: Case) -> str:
     """Batch one input and not the others, each in turn, against a loop."""
     f, of = _all(case), members(case, 3)
@@ -91,7 +91,7 @@ def vmap_some(case: Case) -> str:
     return ""
 
 
-@row("nested vmap", "vmap")
+@row("nested vmap", "batch")
 def nested_vmap(case: Case) -> str:
     """Run vmap in vmap, against two loops."""
     f, of = _all(case), members(case, 6)
@@ -100,7 +100,7 @@ def nested_vmap(case: Case) -> str:
     return _same(case, got, stack([loop(f, of[:3]), loop(f, of[3:])]))
 
 
-@row("chunked vmap", "vmap")
+@row("chunked vmap", "batch")
 def chunked_vmap(case: Case) -> str:
     """Run vmap in chunks of two, against a loop."""
     f, of = _all(case), members(case, 3)
@@ -132,7 +132,7 @@ def _grads_same(case: Case, got: Tensors, expected: Tensors) -> str:
     return ""
 
 
-@row("vmap(grad)", "vmap")
+@row("vmap(grad)", "batch")
 def vmap_of_grad(case: Case) -> str:
     """Run per-member gradients, against a loop of eager backwards."""
     of = _diff_members(case)
@@ -140,7 +140,7 @@ def vmap_of_grad(case: Case) -> str:
     return _grads_same(case, got, loop(eager_grads(case), of))
 
 
-@row("grad(vmap)", "vmap")
+@row("grad(vmap)", "batch")
 def grad_of_vmap(case: Case) -> str:
     """Run the gradient of a batch, against a loop of eager backwards."""
     of = _diff_members(case)
@@ -149,7 +149,7 @@ def grad_of_vmap(case: Case) -> str:
     return _grads_same(case, got, loop(eager_grads(case), of))
 
 
-@row("backward of vmap", "vmap")
+@row("backward of vmap", "batch")
 def backward_of_vmap(case: Case) -> str:
     """Run an ordinary backward through vmap, against a loop of eager backwards."""
     of = _diff_members(case)
@@ -159,7 +159,7 @@ def backward_of_vmap(case: Case) -> str:
     return _grads_same(case, got, loop(eager_grads(case), of))
 
 
-@row("vmap(jvp)", "vmap")
+@row("vmap(jvp)", "batch")
 def vmap_of_jvp(case: Case) -> str:
     """Run per-member tangents, against a loop of eager Jacobians times vectors."""
     of = _diff_members(case)
@@ -174,7 +174,7 @@ def vmap_of_jvp(case: Case) -> str:
     return _flat_same(case, got, expected @ v)
 
 
-@row("jvp(vmap)", "vmap")
+@row("jvp(vmap)", "batch")
 def jvp_of_vmap(case: Case) -> str:
     """Run the tangent of a batch, against a loop of eager Jacobians times vectors."""
     of = _diff_members(case)
@@ -198,14 +198,14 @@ def _flat_same(case: Case, got: Tensor, expected: Tensor) -> str:
     return ""
 
 
-@row("vmap(jacrev)", "vmap")
+@row("vmap(jacrev)", "batch")
 def vmap_of_jacrev(case: Case) -> str:
     """Run per-member Jacobians by reverse mode, against a loop."""
     flat, zs, expected = _flat_loop(case, _diff_members(case))
     return _flat_same(case, torch.func.vmap(torch.func.jacrev(flat))(zs), expected)
 
 
-@row("vmap(jacfwd)", "vmap")
+@row("vmap(jacfwd)", "batch")
 def vmap_of_jacfwd(case: Case) -> str:
     """Run per-member Jacobians by forward mode, against a loop."""
     flat, zs, expected = _flat_loop(case, _diff_members(case))
@@ -227,14 +227,14 @@ def _hessians(case: Case, count: int) -> tuple[Callable[[Tensor], Tensor], Tenso
     return scalar, zs, torch.stack([analytic_jacobian(gradient, z) for z in zs])
 
 
-@row("vmap(hessian)", "vmap")
+@row("vmap(hessian)", "batch")
 def vmap_of_hessian(case: Case) -> str:
     """Run per-member Hessians, against a loop of double backwards."""
     scalar, zs, expected = _hessians(case, 3)
     return _flat_same(case, torch.func.vmap(torch.func.hessian(scalar))(zs), expected)
 
 
-@row("hessian(vmap)", "vmap")
+@row("hessian(vmap)", "batch")
 def hessian_of_vmap(case: Case) -> str:
     """Run the Hessian of a batch: the members' Hessians on its diagonal, zeros elsewhere."""
     scalar, zs, blocks = _hessians(case, 2)

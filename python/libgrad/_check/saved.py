@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction
 
 from .case import Case
 from .compare import describe
 from .inputs import differentiable
 
 __all__ = ["lost_intermediates"]
+
+CPP_FUNCTION = "CppFunction"  # torch's name for nodes of C++ that it knows nothing more of
 
 REMEDY = (
     "save inputs or outputs and compute it from them in backward, or return it as an output too"
@@ -76,8 +77,7 @@ class _Recording:
         found = []
         for node in self.nodes:
             saved = getattr(node, "saved_tensors", None)
-            custom = isinstance(node, BackwardCFunction) or type(node).__name__ == "CppFunction"
-            if not custom:
+            if saved is None and type(node).__name__ != CPP_FUNCTION:
                 for name in dir(node):  # the hooks learn which tensors are this node's
                     if name.startswith("_saved_"):
                         getattr(node, name)
@@ -95,7 +95,7 @@ class _Recording:
         silent = [
             n
             for n in self.nodes
-            if type(n).__name__ == "CppFunction" and getattr(n, "saved_tensors", None) is None
+            if type(n).__name__ == CPP_FUNCTION and getattr(n, "saved_tensors", None) is None
         ]
         if not silent:
             return []
