@@ -148,6 +148,13 @@ def test_names_of_rows_and_groups_are_all_different():
     assert [spec.group for spec in rows][-8:] == ["compile"] * 8
 
 
+def test_docs_name_every_row():
+    page = (Path(__file__).resolve().parents[1] / "docs" / "check.md").read_text(encoding="utf-8")
+    table = [line for line in page.splitlines() if line.startswith("|")]
+    named = set(re.findall("`([^`]+)`", "\n".join(table)))
+    assert {spec.name for spec in specs(["B"])} | set(GROUPS) <= named
+
+
 @pytest.mark.parametrize("argument", ["only", "skip"])
 def test_unknown_names_are_refused_with_the_known_ones(argument):
     with pytest.raises(ValueError) as raised:
