@@ -181,6 +181,32 @@ def test_modules_are_copied():
         assert torch.equal(t, before[name]), name
 
 
+def test_members_of_a_batch_stay_where_the_function_is_defined():
+    matrix = torch.tensor([[2.0, 1.99], [1.99, 2.0]]).double()
+
+    def f(a):
+        return torch.linalg.cholesky((a + a.mT) / 2)
+
+    report = libgrad.check(f, matrix, only="batch")
+    assert report.ok, report
+
+
+def test_floats_that_are_codes_are_no_obstacle():
+    target = torch.tensor([1.0, -1.0]).double()
+    report = libgrad.check(
+        torch.nn.functional.cosine_embedding_loss, x(2, 3), x(2, 3), target, only="autograd"
+    )
+    assert report.ok, report
+    assert report["backward"].detail == "no gradient for input 2"
+
+
+def test_half_precision_without_float64_is_compared_between_modes_alone():
+    weight = torch.randn(2, 2, dtype=torch.bfloat16)
+    report = libgrad.check(lambda a: a @ weight, torch.ones(2, 2).bfloat16(), only="autograd")
+    assert report["backward"].status == "ok", report
+    assert report["backward"].detail.startswith("not compared with numbers: too few digits for ")
+
+
 def test_slow_loop_of_vmap_is_mentioned():
     def f(a):
         return torch.nn.functional.multi_margin_loss(a, torch.tensor([0, 1]))

@@ -141,9 +141,8 @@ def _furthest(a: Tensor, b: Tensor, tolerance: Tolerance) -> tuple[float, int, i
     if b.numel() == 0:
         return None
     rtol, atol = tolerance.of(b.dtype)
-    a, b = a.detach().resolve_conj().reshape(-1), b.detach().resolve_conj().reshape(-1)
     wide = torch.complex128 if b.is_complex() else torch.float64
-    a, b = a.to(wide), b.to(wide)
+    a, b = (t.detach().cpu().to(wide).resolve_conj().reshape(-1) for t in (a, b))
     finite = b[torch.isfinite(b)].abs()
     scale = max(1.0, finite.max().item()) if finite.numel() else 1.0
     same = (a == b) | (a.isnan() & b.isnan())

@@ -24,17 +24,26 @@ Tensors = Sequence[Tensor]
 def members(case: Case, count: int) -> list[list[Tensor]]:
     """Return `count` sets of tensors: the inputs, and others of up to a tenth less in each entry.
 
-    The others keep the sign and never grow, so that they stay where the function is defined.
+    The others keep the sign and never grow, so that they stay where the function is defined; where
+    it is not (a matrix has to be positive definite), all entries shrink alike.
     """
     found = [case.copies()]
     for n in range(1, count):
         shrink = case.random_like(case.diff, 100 + n)
-        moved = [
-            (x * (1 - 0.1 * torch.tanh(r.real).abs())).to(x.dtype)
-            for x, r in zip(case.primals(), shrink, strict=True)
-        ]
-        found.append([fresh(t) for t in case.with_diff(moved)])
+        factors = [1 - 0.1 * torch.tanh(r.real).abs() for r in shrink]
+        found.append(_scaled(case, factors))
+    try:
+        with torch.no_grad():
+            for each in found:
+                case.call([fresh(t) for t in each])
+    except Exception:
+        found[1:] = [_scaled(case, [1 - 0.05 * n] * len(case.diff)) for n in range(1, count)]
     return found
+
+
+def _scaled(case: Case, factors: Sequence[Any]) -> list[Tensor]:
+    pairs = zip(case.primals(), factors, strict=True)
+    return [fresh(t) for t in case.with_diff([(x * f).to(x.dtype) for x, f in pairs])]
 
 
 def stack(of: Sequence[Tensors], dim: int = 0) -> list[Tensor]:
