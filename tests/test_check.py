@@ -254,6 +254,38 @@ def test_same_seed_gives_the_same_report():
     assert one["gradgradcheck"].status == other["gradgradcheck"].status == "wrong"
 
 
+def test_numbers_that_look_alike_are_printed_in_full():
+    report = libgrad.check(
+        lambda a: a if a.is_contiguous() else a + 1e-6, torch.ones(2).double(), only="inputs"
+    )
+    detail = report["non-contiguous inputs"].detail
+    assert "got 1.000001, expected 1.0, off by 1e-06" in detail
+
+
+def test_output_of_lower_precision_is_compared_in_it():
+    f = lambda a: a.float() * a.float()
+    report = libgrad.check(f, x(3), only=["autograd", "func", "batch"])
+    assert report.ok, report
+    assert report["gradcheck"].detail == "an output of float64 inputs is float32 [3]"
+
+
+@pytest.mark.parametrize(
+    ("fn", "title"),
+    [
+        (torch.sin, "sin(float32 [])"),
+        (torch.ops.aten.sin.default, "sin.default(float32 [])"),
+        (Cube.apply, "Cube.apply(float32 [])"),
+        (torch.nn.ReLU(), "ReLU(float32 [])"),
+        (torch.ones(()).mul, "mul(float32 [])"),
+        (torch.nn.ReLU().forward, "ReLU.forward(float32 [])"),
+        (libgrad._C._demo.swish, "swish(float32 [])"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_title_names_the_function(fn, title):
+    assert libgrad.check(fn, torch.ones(()), only=[], skip=[]).title == title
+
+
 def test_tolerances_can_be_given():
     def f(a):
         return a * 2 if a.is_contiguous() else a * (2 + 1e-5)

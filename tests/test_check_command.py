@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import parity
 import pytest
 import torch
 
@@ -53,19 +52,11 @@ def test_reference_backends_and_seed_are_passed_on(capsys):
     capsys.readouterr()
 
 
-def test_module_of_the_current_directory_is_found(tmp_path, monkeypatch):
+def test_module_on_the_path_is_found(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text("def double(x): return x * 2\n")
-    monkeypatch.chdir(tmp_path)
-    program = """
-import runpy, sys
-sys.argv = ["libgrad", "check", "mine:double", "-i", "torch.ones(2)", "--only", "grad"]
-sys.path.insert(0, "")
-try:
-    runpy.run_module("libgrad", run_name="__main__", alter_sys=True)
-except SystemExit as end:
-    print("exit", end.code)
-"""
-    assert parity.python(program).endswith("exit 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["check", "mine:double", "-i", "torch.ones(2)", "--only", "grad"]) == 0
+    assert capsys.readouterr().out.startswith("double(float32 [2])\n")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ __all__ = [
     "Wrong",
     "compare",
     "describe",
+    "got_expected",
     "identical",
     "number",
     "place",
@@ -70,6 +71,13 @@ def number(value: complex) -> str:
     if isinstance(value, complex):
         return f"{value.real:.6g}{value.imag:+.6g}j"
     return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def got_expected(got: complex, expected: complex) -> str:
+    """Return the words for two numbers that differ, in as many digits as it takes."""
+    if number(got) == number(expected):
+        return f"got {got!r}, expected {expected!r}"
+    return f"got {number(got)}, expected {number(expected)}"
 
 
 def place(flat: int, shape: Sequence[int]) -> tuple[int, ...]:
@@ -131,16 +139,15 @@ def _words(label: str, a: Tensor, b: Tensor, flat: int, count: int, missing: str
     entry = f", entry {place(flat, b.shape)}" if b.dim() else ""
     more = f" ({count} of {b.numel()} entries are off)" if b.numel() > 1 else ""
     difference = "" if missing or isinstance(got, bool) else f", off by {number(abs(got - want))}"
-    return (
-        f"{label}{entry}: got {missing or number(got)}, expected {number(want)}{difference}{more}"
-    )
+    words = f"got None, expected {number(want)}" if missing else got_expected(got, want)
+    return f"{label}{entry}: {words}{difference}{more}"
 
 
 def _furthest(a: Tensor, b: Tensor, tolerance: Tolerance) -> tuple[float, int, int] | None:
     """Return how far the worst entry is beyond the tolerance, where, and how many there are."""
     if b.numel() == 0:
         return None
-    rtol, atol = tolerance.of(b.dtype)
+    rtol, atol = map(max, tolerance.of(a.dtype), tolerance.of(b.dtype))
     wide = torch.complex128 if b.is_complex() else torch.float64
     a, b = (t.detach().cpu().to(wide).resolve_conj().reshape(-1) for t in (a, b))
     finite = b[torch.isfinite(b)].abs()

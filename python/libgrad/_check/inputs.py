@@ -72,7 +72,7 @@ def signature(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> s
     if not isinstance(name, str):
         name = type(function).__name__
     owner = getattr(function, "__self__", None)
-    if owner is not None and not inspect.ismodule(owner) and not inspect.isbuiltin(function):
+    if inspect.ismethod(function) or isinstance(owner, type):
         name = f"{owner.__name__ if isinstance(owner, type) else type(owner).__name__}.{name}"
     words = [_word(each) for each in args]
     words += [f"{key}={_word(each)}" for key, each in kwargs.items()]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .case import Case, filled, real_dot
-from .compare import NotApplicable, Tolerance, Wrong, compare, number, place
+from .compare import NotApplicable, Tolerance, Wrong, compare, got_expected, place
 
 __all__ = [
     "along",
@@ -157,7 +157,7 @@ def compare_jacobian(
     if got.shape != expected.shape:
         raise Wrong(f"Jacobian: got shape {list(got.shape)}, expected {list(expected.shape)}")
     try:
-        compare([got], [expected], lambda _: "", tolerance)
+        compare([got], [expected], lambda _: "", tolerance, dtypes=False)
     except Wrong:
         excess = (got - expected).abs() / (1 + expected.abs())
         excess = excess.double().nan_to_num(torch.inf, torch.inf)
@@ -165,7 +165,7 @@ def compare_jacobian(
         a, b = got[row, column].item(), expected[row, column].item()
         raise Wrong(
             f"derivative of {where(row, outputs, labels[0])} by "
-            f"{where(column, inputs, labels[1])}: got {number(a)}, expected {number(b)}"
+            f"{where(column, inputs, labels[1])}: {got_expected(a, b)}"
         ) from None
 
 

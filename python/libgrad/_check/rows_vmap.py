@@ -203,7 +203,7 @@ def _flat_loop(case: Case, of: Sequence[Tensors]) -> tuple[Any, Tensor, Tensor]:
 
 def _flat_same(case: Case, got: Tensor, expected: Tensor) -> str:
     label = lambda _: "flat result (first index: batch)"
-    compare([got.detach()], [expected], label, case.options.tolerance)
+    compare([got.detach()], [expected], label, case.options.tolerance, dtypes=False)
     return ""
 
 
