@@ -60,8 +60,9 @@ def test_every_row_can_be_ok():
     ],
     ids=str,
 )
-def test_dtypes(dtype, seen):
-    report = libgrad.check(lambda a, b: a * a * b, x(2, dtype=dtype), x(2, dtype=dtype), skip=QUICK)
+def test_dtypes(dtype, seen, device):
+    inputs = [x(2, dtype=dtype, device=device) for _ in range(2)]
+    report = libgrad.check(lambda a, b: a * a * b, *inputs, skip=QUICK)
     assert report.ok, report
     for name in ("gradcheck", "gradcheck fast", "gradgradcheck"):
         assert (report[name].status, report[name].detail) == ("ok", seen)

@@ -120,13 +120,23 @@ class Case:
         """Return a real number made of all differentiable outputs, with random weights."""
         return real_dot(self.pure(*diff), self.weights)
 
+    def cuda_devices(self) -> list[int]:
+        """Return the indices of the CUDA devices that the inputs are on."""
+        return sorted({t.device.index for t in self.tensors if t.is_cuda})
+
+    def seed(self) -> None:
+        """Seed the generators that `fn` may draw from, and no device's that has no input."""
+        torch.default_generator.manual_seed(self.options.seed)
+        for index in self.cuda_devices():
+            torch.cuda.default_generators[index].manual_seed(self.options.seed)
+
     def random_like(self, tensors: Sequence[Tensor], stream: int) -> list[Tensor]:
         """Return random tensors: the same for the same `stream`, of a generator of their own."""
-        generator = torch.Generator().manual_seed(self.options.seed * 1000 + stream)
+        generator = torch.Generator("cpu").manual_seed(self.options.seed * 1000 + stream)
         made = []
         for t in tensors:
             double = torch.complex128 if t.is_complex() else torch.float64
-            r = torch.randn(t.shape, generator=generator, dtype=double)
+            r = torch.randn(t.shape, generator=generator, dtype=double, device="cpu")
             made.append(r.to(device=t.device, dtype=t.dtype))
         return made
 

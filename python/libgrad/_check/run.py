@@ -43,15 +43,14 @@ SLOW_VMAP = "batching rule"
 @contextlib.contextmanager
 def _own_world(case: Case) -> Iterator[list[warnings.WarningMessage]]:
     """Restore random numbers, modes, logging and filters of warnings; collect the warnings."""
-    devices = sorted({t.device.index for t in case.tensors if t.is_cuda})
     with (
-        torch.random.fork_rng(devices),
+        torch.random.fork_rng(case.cuda_devices()),
         torch.inference_mode(False),
         torch.enable_grad(),
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always")
-        torch.manual_seed(case.options.seed)
+        case.seed()
         disabled = logging.root.manager.disable
         logging.disable(logging.CRITICAL)  # of what fails the row says enough
         try:
