@@ -38,11 +38,10 @@ def _nodes(outputs: list[Tensor]) -> list[Any]:
 
 
 def node_name(node: Any) -> str:
-    """Return a node's name as its author knows it: ``Swish``, not LibTorch's template."""
-    name: str = node.name()
-    if name.startswith("torch::autograd::CppNode<"):
-        return name.removeprefix("torch::autograd::CppNode<").removesuffix(">").split("::")[-1]
-    return name
+    """Return the Function's name as its author wrote it, from the name of its node."""
+    name: str = node.name()  # XBackward, or torch::autograd::CppNode<(anonymous namespace)::X>
+    name = name.removeprefix("torch::autograd::CppNode<").removesuffix(">").split("::")[-1]
+    return name.removesuffix("Backward")
 
 
 class _Packed:
