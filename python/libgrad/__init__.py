@@ -14,6 +14,7 @@ from ._C import (
     is_inference_mode_enabled,
 )
 from ._function import Function
+from ._check import check
 from ._graph import Node, node, print_graph
 from ._inline import load_inline
 from ._modes import (
@@ -30,6 +31,7 @@ __all__ = [
     "Node",
     "__version__",
     "backward",
+    "check",
     "cmake_dir",
     "detect_anomaly",
     "enable_grad",
