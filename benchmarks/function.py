@@ -40,13 +40,15 @@ demo = libgrad._C._demo
 
 
 class Square(torch.autograd.Function):
+    """What the C++ Square of the extension is, in Python."""
+
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
         ctx.save_for_backward(x)
         return x * x
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:  # noqa: D102
         (x,) = ctx.saved_tensors
         return grad * x * 2
 
@@ -60,6 +62,7 @@ class Row:
     rounds: list[tuple[float, float, float]]
 
     def cells(self) -> tuple[str, ...]:
+        """Return the row as text, in the order of HEADER."""
         torch_us, ours_us, cpp_us = (statistics.median(r[i] for r in self.rounds) for i in range(3))
         return (
             f"{self.numbers:,}",

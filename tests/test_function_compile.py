@@ -142,7 +142,7 @@ def test_export_keeps_the_gradient(m, name, strict):
 
 
 def test_argument_that_no_operator_takes(m):
-    """The function itself is traced; an exported program would lose its gradient, and is refused."""
+    """The function itself is traced; an exported program would lose its gradient: refused."""
 
     def f(x):
         return m.scaled(x * 2, {"a": 2.0, "b": 4.0})
@@ -170,8 +170,8 @@ def test_operator_of_the_dispatcher(m):
     assert str(torch.ops.gallery.cube.default._schema) == "gallery::cube(Tensor x) -> Tensor"
     assert (
         str(torch.ops.gallery.everything.default._schema)
-        == "gallery::everything(Tensor[] xs, Tensor? bias=None, int[] dims=[0], bool keep=False, *, "
-        'int n=3, float s=0.5, str mode="sum", float? shift=None) -> Tensor'
+        == "gallery::everything(Tensor[] xs, Tensor? bias=None, int[] dims=[0], bool keep=False, "
+        '*, int n=3, float s=0.5, str mode="sum", float? shift=None) -> Tensor'
     )
     assert str(torch.ops.gallery.triple_.default._schema) == (
         "gallery::triple_(Tensor(a!) x) -> Tensor(a!)"
@@ -200,7 +200,9 @@ def test_opcheck(m, name):
 def test_kernel_is_an_operator_that_refuses_what_it_cannot_do(m):
     x = torch.ones(2, dtype=torch.float64, requires_grad=True)
     y = torch.ops.gallery.square_of(x)
-    with pytest.raises(RuntimeError, match="square_of.*not implemented|not implemented.*square_of"):
+    with pytest.raises(
+        RuntimeError, match=r"square_of.*not implemented|not implemented.*square_of"
+    ):
         y.sum().backward()
     assert torch.ops.gallery.square_of(torch.empty(4, device="meta")).shape == (4,)
 

@@ -27,7 +27,12 @@ def tensors(y):
 def duals(f, inputs, tangents):
     """Values and tangents (zeros for none) of f."""
     with fwd.dual_level():
-        y = f(*(x if t is None else fwd.make_dual(x, t) for x, t in zip(inputs, tangents)))
+        y = f(
+            *(
+                x if t is None else fwd.make_dual(x, t)
+                for x, t in zip(inputs, tangents, strict=True)
+            )
+        )
         parts = [fwd.unpack_dual(part) for part in tensors(y)]
         return [(p, torch.zeros_like(p) if t is None else t) for p, t in parts]
 

@@ -13,8 +13,8 @@ from ._C import (
     is_grad_enabled,
     is_inference_mode_enabled,
 )
-from ._function import Function
 from ._check import check
+from ._function import Function
 from ._graph import Node, node, print_graph
 from ._inline import load_inline
 from ._modes import (

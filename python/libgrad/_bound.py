@@ -32,7 +32,7 @@ def bind(
     torch.autograd.graph.Node.register(_C.register_node_class(erased))
     bound = Bound(function, module, erased, parameters, mutated)
     bound.define_operator()
-    on_dynamo(bound.substitute_operator)
+    on_dynamo(lambda: torch.compiler.allow_in_graph(function))
     return bound
 
 
@@ -77,13 +77,11 @@ class Bound:
         self.rule: type[torch.autograd.Function] | None = None
 
     def _find_mutated(self, names: Sequence[str]) -> list[int]:
+        tensors = [n for n, t in zip(self.names, self.types, strict=True) if "Tensor" in t]
         for name in names:
-            if name not in self.names or not self.types[self.names.index(name)].startswith(
-                "Tensor"
-            ):
+            if name not in tensors:
                 raise ValueError(
-                    f"def_function: {self.name} mutates {name!r}, but its tensors are "
-                    f"{[n for n, t in zip(self.names, self.types) if t.startswith('Tensor')]}"
+                    f"def_function: {self.name} mutates {name!r}, but its tensors are {tensors}"
                 )
         if names:
             return [self.names.index(name) for name in names]
@@ -107,7 +105,7 @@ class Bound:
         return call.apply()
 
     def _exported(self, args: Sequence[Any]) -> Any:
-        """The operator, which keeps the gradient in the exported program."""
+        """Call the operator, which keeps the gradient in the exported program."""
         if self.operator is None:
             refused = [n for n, t in zip(self.names, self.types, strict=True) if not t]
             raise TypeError(
@@ -125,7 +123,7 @@ class Bound:
         return tuple(args[:first]), dict(zip(self.names[first:], args[first:], strict=True))
 
     def transformed(self, call: _C.Call) -> list[torch.Tensor]:
-        """The outputs of `call` under a transform of torch.func."""
+        """Return the outputs of `call` under a transform of torch.func."""
         from . import _functorch  # here: few programs need it
 
         return _functorch.apply(self, call)
@@ -139,12 +137,6 @@ class Bound:
             )
             self.operator = getattr(getattr(torch.ops, self.space), self.name).default
 
-    def substitute_operator(self) -> None:
-        """Have torch.compile trace the operator where the function is called."""
-        from . import _compile
-
-        _compile.substitute(self)
-
 
 def _tensors(args: Sequence[Any]) -> Iterator[torch.Tensor]:
     for arg in args:
@@ -155,5 +147,5 @@ def _tensors(args: Sequence[Any]) -> Iterator[torch.Tensor]:
 
 
 def _is_traced(tensor: torch.Tensor) -> bool:
-    """True for tensors that watch the operators, as those of a compiler do."""
+    """Return True for tensors that watch the operators, as those of a compiler do."""
     return type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__

@@ -43,15 +43,15 @@ class _Tail:
 
 
 def apply(bound: Bound, call: _C.Call) -> list[torch.Tensor]:
-    """The outputs of `call`, as the transforms that are active see them."""
+    """Return the outputs of `call`, as the transforms that are active see them."""
     originals = call.tensors
     inputs = list(originals)
     for place in call.mutated:
         inputs[place] = inputs[place].clone()
     if bound.rule is None:
         bound.rule = _make_rule(bound.name, call.has_vmap)
-    *outputs, tail = bound.rule.apply(call, *inputs)
-    outputs = outputs[: tail.outputs]
+    *all_outputs, tail = bound.rule.apply(call, *inputs)
+    outputs: list[torch.Tensor] = all_outputs[: tail.outputs]
     for place, source in enumerate(tail.left.input_of_output if call.mutated else ()):
         if source in call.mutated:
             outputs[place] = originals[source].copy_(outputs[place])
@@ -122,7 +122,7 @@ class _Rule(torch.autograd.Function):
 
 def _jvp(ctx: Any, tangents: Sequence[torch.Tensor | None]) -> Sequence[torch.Tensor | None]:
     call, left = ctx.call, ctx.tail.left
-    saved = [_primal(tensor) for tensor in ctx.saved_tensors]
+    saved = [None if tensor is None else _without_tangent(tensor) for tensor in ctx.saved_tensors]
     if call.has_jvp:
         result: Sequence[torch.Tensor | None] = call.jvp(left, saved, tangents, ctx.tail.outputs)
         return result
@@ -144,10 +144,12 @@ def _jvp(ctx: Any, tangents: Sequence[torch.Tensor | None]) -> Sequence[torch.Te
         needs = [tangent is not None for tangent in tangents]
         gradients = call.backward(left, saved, grads, needs)
         return tuple(
-            torch.zeros_like(tangents[i]) if gradients[i] is None else gradients[i] for i in live
+            torch.zeros_like(tangent) if gradient is None else gradient
+            for gradient, tangent in zip(gradients, tangents, strict=True)
+            if tangent is not None
         )
 
-    _, push = torch.func.vjp(pull, *(zeros[place] for place in places))
+    push = torch.func.vjp(pull, *(zeros[place] for place in places))[1]
     columns = iter(push(tuple(tangents[i] for i in live)))
     return [next(columns) if i in places else None for i in range(ctx.tail.outputs)]
 
@@ -155,7 +157,7 @@ def _jvp(ctx: Any, tangents: Sequence[torch.Tensor | None]) -> Sequence[torch.Te
 def _vmap(
     info: Any, in_dims: tuple[Any, ...], call: _C.Call, *inputs: torch.Tensor
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The struct's own vmap, whose body is differentiated operator by operator."""
+    """Run the struct's own vmap, whose body is differentiated operator by operator."""
     outputs, out_dims = call.vmap(in_dims[1:], inputs, info.batch_size, info.randomness)
 
     try:
@@ -168,7 +170,7 @@ def _vmap(
 def _left_of_a_sample(
     in_dims: Sequence[int | None], call: _C.Call, inputs: Sequence[torch.Tensor]
 ) -> _C.Leftover:
-    """What forward leaves for backward, learned from the first element of a batch."""
+    """Learn what forward leaves for backward from the first element of a batch."""
     sample = [
         x if dim is None else x.sum(dim) if x.shape[dim] == 0 else x.select(dim, 0)
         for x, dim in zip(inputs, in_dims, strict=True)
@@ -187,19 +189,17 @@ def _is_differentiable(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
 
-def _primal(tensor: torch.Tensor | None) -> torch.Tensor | None:
+def _without_tangent(tensor: torch.Tensor) -> torch.Tensor:
     """`tensor` without the tangent of the level whose jvp runs.
 
     _unpack_dual has no batching rule, so levels of vmap above it are taken off and put on again.
     """
-    if tensor is None:
-        return None
     if torch._C._are_functorch_transforms_active():
         interpreter = retrieve_current_functorch_interpreter()
         if interpreter.key() == TransformType.Vmap:
-            inner, dim = _unwrap_batched(tensor, interpreter.level())
+            batch, dim = _unwrap_batched(tensor, interpreter.level())
             with interpreter.lower():
-                inner = _primal(inner)
+                inner = _without_tangent(batch)
             return inner if dim is None else _add_batch_dim(inner, dim, interpreter.level())
     return torch._unpack_dual(tensor, level=0)[0]
 
