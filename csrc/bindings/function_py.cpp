@@ -114,7 +114,7 @@ PyObject* run(PythonCall& call) {
 }
 
 /// apply(cls, *args, **kwargs): a classmethod of libgrad.Function.
-PyObject* apply(
+PyObject* apply_class(
     PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   HANDLE_TH_ERRORS
   const auto& names = FunctionNames::get();
@@ -145,7 +145,7 @@ PyObject* apply(
 void bind_function_class(py::module_& m) {
   static PyMethodDef def{
       "apply",
-      reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(apply)),
+      reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(apply_class)),
       METH_FASTCALL | METH_KEYWORDS,
       "apply(*args, **kwargs)\n--\n\nRun forward on the arguments and record a "
       "node.\n"};

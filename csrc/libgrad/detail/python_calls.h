@@ -88,7 +88,7 @@ inline THPObjectPtr call_forward(PythonCall& call) {
   const auto& names = FunctionNames::get();
   at::AutoFwGradMode no_tangents(false);
   auto forward = attribute(call.cls, names.forward);
-  Arguments args(call.count + 1);
+  CallArguments args(call.count + 1);
   if (!call.has_setup_context) {
     args.borrow(call.context);
   }
@@ -101,7 +101,7 @@ inline THPObjectPtr call_forward(PythonCall& call) {
     for (size_t i = 0; i < call.count; ++i) {
       PyTuple_SET_ITEM(inputs.get(), i, Py_NewRef(call.args[i]));
     }
-    Arguments setup(3);
+    CallArguments setup(3);
     setup.borrow(call.context);
     setup.borrow(inputs);
     setup.borrow(result);
@@ -161,7 +161,8 @@ inline PythonOutputs PythonFunction::forward(
 }
 
 /// The gradients as backward takes them: one by one, or in a list of its own.
-inline void add_gradients(Arguments& args, variable_list& grads, bool boxed) {
+inline void add_gradients(
+    CallArguments& args, variable_list& grads, bool boxed) {
   if (!boxed) {
     for (auto& grad : grads) {
       args.steal(THPVariable_Wrap(std::move(grad)));
@@ -216,7 +217,7 @@ inline variable_list read_gradients(const PythonNode& node, PyObject* result) {
 inline variable_list call_backward(PythonNode& node, variable_list&& grads) {
   auto ctx = checked(Py_NewRef(node.pyobj_slot()->load_pyobj()));
   auto function = user_backward(class_of(ctx));
-  Arguments args(grads.size() + 1);
+  CallArguments args(grads.size() + 1);
   args.borrow(ctx);
   add_gradients(args, grads, node.context()->boxed_grads_call);
   grads.clear();
@@ -230,7 +231,7 @@ inline variable_list call_jvp(
     const variable_list& inputs,
     const variable_list& tangents) {
   const auto& is_variable = python_node(call.ctx())->is_variable_input_;
-  Arguments args(is_variable.size() + 1);
+  CallArguments args(is_variable.size() + 1);
   args.borrow(call.context);
   size_t next = 0;
   for (const bool is_tensor : is_variable) {

@@ -61,16 +61,16 @@ inline THPObjectPtr class_of(PyObject* ctx) {
       FunctionNames::get().forward_cls);
 }
 
-/// Arguments of a call, with room for what vectorcall may put before them.
-class Arguments {
+/// CallArguments of a call, with room for what vectorcall may put before them.
+class CallArguments {
  public:
-  explicit Arguments(size_t capacity) {
+  explicit CallArguments(size_t capacity) {
     objects_.reserve(capacity + 1);
     objects_.push_back(nullptr);
   }
-  Arguments(const Arguments&) = delete;
-  Arguments& operator=(const Arguments&) = delete;
-  ~Arguments() {
+  CallArguments(const CallArguments&) = delete;
+  CallArguments& operator=(const CallArguments&) = delete;
+  ~CallArguments() {
     for (auto* object : objects_) {
       Py_XDECREF(object);
     }
