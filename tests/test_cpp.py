@@ -20,7 +20,8 @@ INCLUDE = Path(libgrad.include_dir())
 HEADERS = sorted(path.relative_to(INCLUDE).as_posix() for path in INCLUDE.rglob("*.h"))
 FIRST_IN_SOURCES = {"libgrad/libgrad.h", "libgrad/python.h"}  # compiled alone as tests/cpp is built
 NEED_PYTHON = {"libgrad/detail/python_objects.h", "refused"}
-ALONE = [header for header in HEADERS if header not in FIRST_IN_SOURCES]
+FIRST_IN_LOAD_INLINE = {"libgrad/detail/inline.h"}  # and without Python: tests/test_inline.py
+ALONE = [h for h in HEADERS if h not in FIRST_IN_SOURCES | FIRST_IN_LOAD_INLINE]
 CXX = os.environ.get("CXX", "c++")
 
 REFUSED = """\
