@@ -38,6 +38,7 @@ class Compiler:
         self.command = str(folder / "c++")
         Path(self.command).write_text(
             "#!/bin/sh\n"
+            f'[ "$1" = --version ] && exec {shlex.join(find_compiler())} --version\n'
             f"echo run >> {shlex.quote(str(self.log))}\n"
             f"prebuilt={shlex.quote(str(self.prebuilt))}\n"
             'if [ -e "$prebuilt" ]; then sleep 0.2; cp "$prebuilt" library.so; exit; fi\n'
