@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import consumer
 import pytest
@@ -60,3 +61,9 @@ def _cache_of_load_inline(
 def cpp_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """tests/cpp, built once against the installed package."""
     return consumer.build(Path(__file__).parent / "cpp", tmp_path_factory.mktemp("cpp"))
+
+
+@pytest.fixture(scope="session")
+def gallery_module(cpp_build: Path) -> ModuleType:
+    """tests/cpp/gallery.cpp: C++ Functions of every kind."""
+    return consumer.load("gallery", cpp_build)

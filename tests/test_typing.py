@@ -105,6 +105,13 @@ assert_type(Model().method(1), str)
 function("1")  # type: ignore[arg-type]
 without_parentheses("1")  # type: ignore[arg-type]
 
+report = libgrad.check(torch.sin, x, only="func", skip=["grad"], mutates=[0], exact=False)
+assert_type(report.ok, bool)
+assert_type([row.status for row in report], list[str])
+assert_type(report["grad"].error, BaseException | None)
+libgrad.check(3)  # type: ignore[arg-type]
+libgrad.check(torch.sin, x, onyl="func")  # type: ignore[call-arg]
+
 assert_type(libgrad.include_dir(), str)
 assert_type(libgrad.cmake_dir(), str)
 assert_type(libgrad.__version__, str)

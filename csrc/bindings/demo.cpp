@@ -33,6 +33,18 @@ struct Swish : torch::autograd::Function<Swish> {
   }
 };
 
+/// x * x, to measure a call with.
+struct Square : torch::autograd::Function<Square> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x) {
+    ctx->save_for_backward({x});
+    return x * x;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    return {grads[0] * ctx->get_saved_variables()[0] * 2};
+  }
+};
+
 /// Seconds that `rounds` calls of `body` take, without the GIL.
 template <class Body>
 double seconds(int64_t rounds, const Body& body) {
@@ -52,6 +64,23 @@ void bind_demo(py::module_& m) {
   auto demo = m.def_submodule("_demo", "For `python -m libgrad demo`.");
   libgrad::def_function<Swish>(
       demo, "swish", "x"_a, "beta"_a = 1.0, "x * sigmoid(beta * x)");
+  libgrad::def_function<Square>(demo, "square", "x"_a, "x * x");
+  demo.def(
+      "time_square",
+      wrap_pybind_function(
+          [](const Tensor& x, const std::optional<Tensor>& seed, int64_t n) {
+            return seconds(n, [&] {
+              const auto y = Square::apply(x);
+              if (seed) {
+                torch::autograd::grad({y}, {x}, {*seed});
+              }
+            });
+          }),
+      "x"_a,
+      "seed"_a,
+      "rounds"_a,
+      "Seconds that `rounds` calls of Square::apply take in C++; with a seed, "
+      "each followed by the gradient.");
   demo.def(
       "time_grad",
       wrap_pybind_function(

@@ -1,11 +1,11 @@
-/// C++ Functions behind def_function, as libgrad._function drives them.
+/// C++ Functions behind def_function, as libgrad._bound drives them.
 
 #include "bindings.h"
 
 #include <libgrad/detail/forward_mode.h>
 #include <libgrad/detail/operators.h>
-#include <libgrad/detail/python_function.h>
 #include <libgrad/detail/python_node.h>
+#include <libgrad/detail/python_tensors.h>
 
 #include <pybind11/stl.h>
 
@@ -21,17 +21,27 @@ struct Call {
   std::vector<at::IValue> values;
 };
 
-const Erased& erased_in(const py::capsule& capsule) {
-  if (std::string_view(capsule.name()) != kErasedCapsule) {
+/// What the capsule of a module that uses def_function holds.
+template <class T>
+T& content(const py::capsule& capsule, const char* name) {
+  if (std::string_view(capsule.name()) != name) {
     PyErr_Format(
         PyExc_ImportError,
         "this module was built with the headers of another libgrad (it speaks "
         "%s, the one that is installed %s); build it again",
         capsule.name(),
-        kErasedCapsule);
+        name);
     throw py::error_already_set();
   }
-  return *capsule.get_pointer<const Erased>();
+  return *capsule.get_pointer<T>();
+}
+
+const Erased& erased_in(const py::capsule& capsule) {
+  return content<const Erased>(capsule, kErasedCapsule);
+}
+
+ErasedKernel& kernel_in(const py::capsule& capsule) {
+  return content<ErasedKernel>(capsule, kKernelCapsule);
 }
 
 variable_list undefined_for_none(const MaybeTensors& tensors) {
@@ -62,7 +72,7 @@ void bind_leftover(py::module_& m) {
     }
     return result;
   };
-  py::class_<Leftover>(m, "_Leftover", "What forward left in its context.")
+  py::class_<Leftover>(m, "Leftover", "What forward left in its context.")
       .def_property_readonly(
           "saved",
           [pairs](const Leftover& left) {
@@ -79,7 +89,7 @@ void bind_leftover(py::module_& m) {
 }
 
 void bind_call(py::module_& m) {
-  py::class_<Call>(m, "_Call", "A Function and the arguments of one call.")
+  py::class_<Call>(m, "Call", "A Function and the arguments of one call.")
       .def(
           py::init([](const py::capsule& function,
                       std::vector<int64_t> mutated,
@@ -87,7 +97,7 @@ void bind_call(py::module_& m) {
             return Call{
                 &erased_in(function),
                 std::move(mutated),
-                *values.get_pointer<std::vector<at::IValue>>()};
+                content<std::vector<at::IValue>>(values, kValuesCapsule)};
           }))
       .def_property_readonly(
           "name",
@@ -111,6 +121,11 @@ void bind_call(py::module_& m) {
       .def("apply", wrap_pybind_function([](const Call& call) {
              return result_of(*call.function, without_gil([&] {
                return apply(*call.function, call.values, call.mutated);
+             }));
+           }))
+      .def("apply_as_operator", wrap_pybind_function([](const Call& call) {
+             return result_of(*call.function, without_gil([&] {
+               return OperatorCall(*call.function, call.values, call.mutated)();
              }));
            }))
       .def(
@@ -138,13 +153,10 @@ void bind_call(py::module_& m) {
                                   const MaybeTensors& grads,
                                   const std::vector<bool>& needs) {
             return to_python(without_gil([&] {
+              AutogradContext ctx;
+              put(ctx, left, undefined_for_none(saved), needs);
               return backward(
-                  *call.function,
-                  call.values,
-                  left,
-                  undefined_for_none(saved),
-                  undefined_for_none(grads),
-                  needs);
+                  *call.function, ctx, call.values, undefined_for_none(grads));
             }));
           }))
       .def(
@@ -189,17 +201,17 @@ void bind_call(py::module_& m) {
 void bind_function(py::module_& m) {
   bind_leftover(m);
   bind_call(m);
-  m.def("_is_single", [](const py::capsule& function) {
+  m.def("is_single", [](const py::capsule& function) {
     return erased_in(function).single;
   });
-  m.def("_schema_types", [](const py::capsule& function) {
+  m.def("schema_types", [](const py::capsule& function) {
     return erased_in(function).types;
   });
-  m.def("_register_node_class", [](const py::capsule& function) {
+  m.def("register_node_class", [](const py::capsule& function) {
     return register_node_class(erased_in(function));
   });
   m.def(
-      "_define_operator",
+      "define_operator",
       wrap_pybind_function([](const py::capsule& function,
                               const std::vector<int64_t>& mutated,
                               const std::string& space,
@@ -210,15 +222,26 @@ void bind_function(py::module_& m) {
         // Operators live as long as the program: nothing is ever released.
         const auto rule = transformed.release();
         define_operator(
+            Operator(space, name, schema, erased.single),
             erased,
             mutated,
-            space,
-            name,
-            schema,
             [rule, mutated, &erased](std::vector<at::IValue> values) {
               py::gil_scoped_acquire gil;
               return rule(Call{&erased, mutated, std::move(values)})
                   .cast<variable_list>();
             });
+      }));
+  m.def("kernel_types", [](const py::capsule& kernel) {
+    const auto& erased = kernel_in(kernel);
+    return std::pair(erased.types, erased.single);
+  });
+  m.def(
+      "define_kernel",
+      wrap_pybind_function([](const py::capsule& kernel,
+                              const std::string& space,
+                              const std::string& name,
+                              const std::string& schema) {
+        auto& erased = kernel_in(kernel);
+        define_kernel(Operator(space, name, schema, erased.single), erased);
       }));
 }

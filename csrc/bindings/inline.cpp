@@ -4,7 +4,7 @@
 #include "inline_types.h"
 
 #include <libgrad/detail/inline.h>
-#include <libgrad/detail/python_function.h>
+#include <libgrad/detail/python_tensors.h>
 #include <libgrad/detail/vmap.h>
 
 namespace {
@@ -195,7 +195,7 @@ void bind_inline(py::module_& m) {
             doc.c_str());
         module.attr(name.c_str()) = function;
         *bound.special() =
-            py::module_::import("libgrad._function")
+            py::module_::import("libgrad._bound")
                 .attr("bind")(
                     function,
                     module.attr("__name__"),

@@ -4,6 +4,7 @@
 
 #include <libgrad/detail/describe.h>
 #include <libgrad/detail/edges.h>
+#include <libgrad/detail/node_names.h>
 
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 
@@ -32,19 +33,7 @@ class Node {
 
   /// Name as in Python: "MulBackward0", "AccumulateGrad", and "CubeBackward"
   /// for a C++ Function called Cube.
-  std::string name() const {
-    std::string name = node_->name();
-    const std::string space = "torch::autograd::";
-    const std::string function = space + "CppNode<";
-    if (name.compare(0, function.size(), function) == 0) {
-      name = name.substr(function.size(), name.size() - function.size() - 1);
-      const auto scope = name.rfind("::", name.find('<'));
-      name = name.substr(scope == std::string::npos ? 0 : scope + 2);
-      return name.substr(0, name.find_last_not_of(' ') + 1) + "Backward";
-    }
-    return name.compare(0, space.size(), space) == 0 ? name.substr(space.size())
-                                                     : name;
-  }
+  std::string name() const { return detail::node_name(node_->name()); }
 
   /// Where the gradients that this node computes go: for each input of the
   /// forward operation the next node and which of its inputs; no node for an

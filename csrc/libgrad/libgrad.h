@@ -3,5 +3,6 @@
 #pragma once
 
 #include <libgrad/draw.h>
+#include <libgrad/function.h>
 #include <libgrad/grad.h>
 #include <libgrad/graph.h>

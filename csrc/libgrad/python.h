@@ -3,8 +3,9 @@
 
 #pragma once
 
-#include <libgrad/detail/forward_mode.h>
-#include <libgrad/detail/python_function.h>
+#include <libgrad/function.h>
+
+#include <libgrad/detail/python_tensors.h>
 #include <libgrad/detail/vmap.h>
 
 #include <ATen/TensorOperators.h>  // x * y, which few Functions do without
@@ -142,11 +143,6 @@ struct Bound<Fn, std::tuple<Args...>> {
   }
 };
 
-template <class T>
-struct Extra {
-  using type = T;
-};
-
 /// pybind11's own options: everything but `mutates`.
 template <class Define>
 void with_extras(const Define& define) {
@@ -210,13 +206,44 @@ void def_function(py::module_& m, const char* name, const Extra&... extra) {
   detail::Parameters parameters;
   (parameters.add(extra), ...);
   *bound.special =
-      py::module_::import("libgrad._function")
+      py::module_::import("libgrad._bound")
           .attr("bind")(
               m.attr(name),
               m.attr("__name__"),
               py::capsule(&detail::erase<Fn>(), detail::kErasedCapsule),
               parameters.list(),
               parameters.mutated());
+}
+
+/// Makes `function`, which reads the memory of its arguments (data_ptr), an
+/// operator, torch.ops.<module>.<name>, that libgrad::kernel<function> calls.
+/// `fake` takes the same arguments and returns an empty output of the right
+/// shape: torch.compile and torch.export run it in place of `function`, which
+/// does without them when there is none. `names` are those of the arguments.
+///
+///     Tensor square_fake(const Tensor& x) { return at::empty_like(x); }
+///     libgrad::def_kernel<square_cpu, square_fake>(m, "square", "x"_a);
+///
+/// Differentiating the operator itself is an error; the Function that calls it
+/// has the derivative.
+template <auto function, auto fake = nullptr, class... Names>
+void def_kernel(py::module_& m, const char* name, const Names&... names) {
+  using Kernel = detail::KernelOf<function>;
+  auto& erased = Kernel::erased();
+  if constexpr (!std::is_null_pointer_v<decltype(fake)>) {
+    static_assert(
+        std::is_same_v<decltype(function), decltype(fake)>,
+        "def_kernel: the fake must take and return what the kernel does");
+    erased.fake = &Kernel::Signature::template run<fake>;
+  }
+  detail::Parameters parameters;
+  (parameters.add(names), ...);
+  py::module_::import("libgrad._bound")
+      .attr("define_kernel")(
+          m.attr("__name__"),
+          name,
+          py::capsule(&erased, detail::kKernelCapsule),
+          parameters.list());
 }
 
 }  // namespace libgrad

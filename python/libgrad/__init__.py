@@ -13,6 +13,8 @@ from ._C import (
     is_grad_enabled,
     is_inference_mode_enabled,
 )
+from ._check import check
+from ._function import Function
 from ._graph import Node, node, print_graph
 from ._inline import load_inline
 from ._modes import (
@@ -25,9 +27,11 @@ from ._modes import (
 from ._paths import cmake_dir, include_dir
 
 __all__ = [
+    "Function",
     "Node",
     "__version__",
     "backward",
+    "check",
     "cmake_dir",
     "detect_anomaly",
     "enable_grad",

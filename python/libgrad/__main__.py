@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from . import __version__, cmake_dir, include_dir
+from ._check.command import add_arguments as add_check_arguments
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="differentiate, train a network, measure the overhead")
     demo.add_argument("--device", default="cpu", help="where to run: cpu (default) or cuda")
     commands.add_parser("info", help="print versions and paths")
+    checker = commands.add_parser("check", help="run a function through every mode of autograd")
+    add_check_arguments(checker)
     options = parser.parse_args(arguments)
 
     if options.includedir or options.cmakedir:
@@ -38,6 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(info())
         return 0
+    if options.command == "check":
+        from ._check.command import command
+
+        return command(options)
     parser.print_help()
     return 2
 

@@ -1,122 +1,102 @@
-"""What `libgrad::def_function` leaves to Python: the calls that are not plain."""
+"""Functions with a derivative of their own, written in Python and run by LibTorch's Function<>."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import inspect
+import threading
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.overrides import handle_torch_function, has_torch_function
 
 from . import _C
-from ._dynamo import on_dynamo
-from ._schema import schema
 
-Parameter = tuple[Any, ...]  # (name, keyword_only) or (name, keyword_only, default)
+__all__ = ["Function"]
+
+_lock = threading.Lock()
 
 
-def bind(
-    function: Callable[..., Any],
-    module: str,
-    erased: object,
-    parameters: Sequence[Parameter],
-    mutated: Sequence[str],
-) -> Bound:
-    """Make `function` known to torch; return what it calls when a call is not plain.
+class Function(torch.autograd.Function):
+    """An operation with a derivative of its own: torch.autograd.Function, on a C++ node.
 
-    >>> import libgrad
-    >>> y = libgrad._C._demo.swish(torch.ones(2, requires_grad=True))
-    >>> type(y.grad_fn).__name__
-    'SwishBackward'
+    Subclass it with static methods and call ``apply``. What `forward` saves on ``ctx`` is held by
+    the ``AutogradContext`` of a real ``torch::autograd::Function<>``, which LibTorch's engine
+    runs; ``y.grad_fn`` is that ``ctx``, named after the class.
+
+    >>> class Cube(libgrad.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**3
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, grad):
+    ...         (x,) = ctx.saved_tensors
+    ...         return 3 * x**2 * grad
+    >>> x = torch.tensor(2.0, requires_grad=True)
+    >>> Cube.apply(x)
+    tensor(8., grad_fn=<CubeBackward>)
+    >>> libgrad.grad(Cube.apply(x), x)
+    (tensor(12.),)
+
+    `forward`, `setup_context`, `backward` (or `vjp`), `jvp`, `vmap`, ``generate_vmap_rule``,
+    ``clear_saved_tensors_on_access`` and every member of ``ctx`` are torch's: a class changes its
+    base and nothing else. Where it matters, it *is* a ``torch.autograd.Function``, for
+    torch.compile and torch.func among others.
+
+    Raises:
+        RuntimeError: A wrong number of gradients, a gradient for what is no tensor, tensors
+            marked that are none or not inputs or outputs; saved tensors that were freed.
+        TypeError: Something saved that is not a tensor; arguments that `forward` does not take.
+        NotImplementedError: A method that is needed and was not written.
     """
-    torch.autograd.graph.Node.register(_C._register_node_class(erased))
-    bound = Bound(function, module, erased, parameters, mutated)
-    bound.define_operator()
-    on_dynamo(bound.substitute_operator)
-    return bound
 
+    if TYPE_CHECKING:
 
-class Bound:
-    """A C++ Function that is called under a transform, a mode or with a special tensor."""
+        @classmethod
+        def apply(cls, *args: Any, **kwargs: Any) -> Any:
+            """Run `forward` on the arguments and record the node that will run `backward`."""
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        module: str,
-        erased: object,
-        parameters: Sequence[Parameter],
-        mutated: Sequence[str],
-    ) -> None:
-        self.function = function
-        self.name = function.__name__
-        self.space = module.replace(".", "_")
-        self.erased = erased
-        self.types: list[str] = _C._schema_types(erased)
-        self.parameters = [*parameters, *((None, False) for _ in self.types[len(parameters) :])]
-        self.names = [p[0] or f"arg{i}" for i, p in enumerate(self.parameters)]
-        self.mutated = self._find_mutated(mutated)
-        self.single: bool = _C._is_single(erased)
-        self.operator: Callable[..., Any] | None = None
-        self.rule: type[torch.autograd.Function] | None = None
+    elif hasattr(_C, "_apply"):
+        apply = classmethod(_C._apply)
+    else:
 
-    def _find_mutated(self, names: Sequence[str]) -> list[int]:
-        for name in names:
-            if name not in self.names or not self.types[self.names.index(name)].startswith("Tensor"):
-                raise ValueError(
-                    f"def_function: {self.name} mutates {name!r}, but its tensors are "
-                    f"{[n for n, t in zip(self.names, self.types) if t.startswith('Tensor')]}"
-                )
-        if names:
-            return [self.names.index(name) for name in names]
-        if self.name.endswith("_") and not self.name.endswith("__") and "Tensor" in self.types:
-            return [self.types.index("Tensor")]
-        return []
-
-    def __call__(self, values: object, *args: Any) -> Any:
-        """Call the function with `args`, which `values` holds for C++."""
-        if self.operator is not None and torch.compiler.is_exporting():
-            return self.operator(*args)
-        tensors = tuple(_tensors(args))
-        if has_torch_function(tensors):
-            positional, keyword = self._split(args)
-            return handle_torch_function(self.function, tensors, *positional, **keyword)
-        call = _C._Call(self.erased, self.mutated, values)
-        if torch._C._are_functorch_transforms_active():
-            return call.result(self.transformed(call))
-        return call.apply()
-
-    def _split(self, args: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """`args` as the function takes them: by position, and by keyword."""
-        first = next((i for i, p in enumerate(self.parameters) if p[1]), len(args))
-        return tuple(args[:first]), dict(zip(self.names[first:], args[first:], strict=True))
-
-    def transformed(self, call: _C._Call) -> list[torch.Tensor]:
-        """The outputs of `call` under a transform of torch.func."""
-        from . import _functorch  # here: few programs need it
-
-        return _functorch.apply(self, call)
-
-    def define_operator(self) -> None:
-        """Define torch.ops.<module>.<name>, unless an argument is of a kind no operator takes."""
-        text = schema(
-            self.name, self.names, self.types, self.parameters, self.mutated, self.single
-        )
-        if text is not None and self.space.isidentifier() and self.name.isidentifier():
-            _C._define_operator(
-                self.erased, self.mutated, self.space, self.name, text, self.transformed
+        @classmethod
+        def apply(cls, *args, **kwargs):
+            """Refuse: before torch 2.13 a node cannot own its ctx."""
+            raise RuntimeError(
+                f"{cls.__name__}.apply: libgrad.Function needs torch 2.13 or newer, but libgrad "
+                f"was built for torch {torch.__version__}; use torch.autograd.Function"
             )
-            self.operator = getattr(getattr(torch.ops, self.space), self.name).default
-
-    def substitute_operator(self) -> None:
-        """Have torch.compile trace the operator where the function is called."""
-        from . import _compile
-
-        _compile.substitute(self)
 
 
-def _tensors(args: Sequence[Any]) -> Iterator[torch.Tensor]:
-    for arg in args:
-        if isinstance(arg, torch.Tensor):
-            yield arg
-        elif isinstance(arg, list | tuple):
-            yield from (item for item in arg if isinstance(item, torch.Tensor))
+def _context_class(cls: Any) -> type:
+    """Make the class of ctx for `cls`: torch's, whose tensors are in the C++ context."""
+    with _lock:  # one class, whichever thread calls first
+        theirs: type[Any] = cls._backward_cls
+        if issubclass(theirs, _C.FunctionContext):
+            return theirs
+        members = {
+            "__module__": theirs.__module__,
+            "_forward_cls": cls,
+            "_autograd_function_id": theirs._autograd_function_id,
+        }
+        cls._backward_cls = ours = type(theirs.__name__, (_C.FunctionContext, theirs), members)
+        return ours
+
+
+def _bind(cls: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    """Put the arguments of `apply` in the order of forward's parameters."""
+    signature = inspect.signature(cls.forward)
+    if cls.setup_context is Function.setup_context:  # forward(ctx, ...), which fills in defaults
+        bound = signature.bind(None, *args, **kwargs)
+        positional = bound.args[1:]
+    else:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        positional = bound.args
+    if bound.kwargs:
+        raise TypeError(
+            f"{cls.__name__}.apply() hands its arguments on by position, but forward() takes "
+            f"{', '.join(bound.kwargs)} by keyword only"
+        )
+    return positional

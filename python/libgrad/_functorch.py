@@ -23,7 +23,7 @@ from torch.autograd.forward_ad import _set_fwd_grad_enabled
 from . import _C
 
 if TYPE_CHECKING:
-    from ._function import Bound
+    from ._bound import Bound
 
 _INPUT, _OUTPUT, _CONSTANT = 1, 2, 3
 _NO_MEMORY = re.compile(r"data pointer|doesn't have storage|does not have storage|data_ptr")
@@ -32,21 +32,27 @@ _NO_MEMORY = re.compile(r"data pointer|doesn't have storage|does not have storag
 class _Tail:
     """What forward left, behind its outputs; no tensor, so transforms hand it on as it is."""
 
-    def __init__(self, left: _C._Leftover, outputs: int, constants: int) -> None:
-        self.left, self.outputs, self.constants = left, outputs, constants
+    def __init__(self, left: _C.Leftover | Exception, outputs: int, constants: int = 0) -> None:
+        self._left, self.outputs, self.constants = left, outputs, constants
+
+    @property
+    def left(self) -> _C.Leftover:
+        if isinstance(self._left, Exception):
+            raise self._left
+        return self._left
 
 
-def apply(bound: Bound, call: _C._Call) -> list[torch.Tensor]:
-    """The outputs of `call`, as the transforms that are active see them."""
+def apply(bound: Bound, call: _C.Call) -> list[torch.Tensor]:
+    """Return the outputs of `call`, as the transforms that are active see them."""
     originals = call.tensors
     inputs = list(originals)
     for place in call.mutated:
         inputs[place] = inputs[place].clone()
     if bound.rule is None:
         bound.rule = _make_rule(bound.name, call.has_vmap)
-    *outputs, tail = bound.rule.apply(call, *inputs)
-    outputs = outputs[: tail.outputs]
-    for place, source in enumerate(tail.left.input_of_output):
+    *all_outputs, tail = bound.rule.apply(call, *inputs)
+    outputs: list[torch.Tensor] = all_outputs[: tail.outputs]
+    for place, source in enumerate(tail.left.input_of_output if call.mutated else ()):
         if source in call.mutated:
             outputs[place] = originals[source].copy_(outputs[place])
     return outputs
@@ -64,7 +70,7 @@ class _Rule(torch.autograd.Function):
     _name: str
 
     @staticmethod
-    def forward(call: _C._Call, *inputs: torch.Tensor) -> tuple[Any, ...]:
+    def forward(call: _C.Call, *inputs: torch.Tensor) -> tuple[Any, ...]:
         with _hint(call):
             outputs, constants, left = call.forward(inputs)
         if set(left.dirty) - set(call.mutated):
@@ -116,7 +122,7 @@ class _Rule(torch.autograd.Function):
 
 def _jvp(ctx: Any, tangents: Sequence[torch.Tensor | None]) -> Sequence[torch.Tensor | None]:
     call, left = ctx.call, ctx.tail.left
-    saved = [_primal(tensor) for tensor in ctx.saved_tensors]
+    saved = [None if tensor is None else _without_tangent(tensor) for tensor in ctx.saved_tensors]
     if call.has_jvp:
         result: Sequence[torch.Tensor | None] = call.jvp(left, saved, tangents, ctx.tail.outputs)
         return result
@@ -138,47 +144,68 @@ def _jvp(ctx: Any, tangents: Sequence[torch.Tensor | None]) -> Sequence[torch.Te
         needs = [tangent is not None for tangent in tangents]
         gradients = call.backward(left, saved, grads, needs)
         return tuple(
-            torch.zeros_like(tangents[i]) if gradients[i] is None else gradients[i] for i in live
+            torch.zeros_like(tangent) if gradient is None else gradient
+            for gradient, tangent in zip(gradients, tangents, strict=True)
+            if tangent is not None
         )
 
-    _, push = torch.func.vjp(pull, *(zeros[place] for place in places))
+    push = torch.func.vjp(pull, *(zeros[place] for place in places))[1]
     columns = iter(push(tuple(tangents[i] for i in live)))
     return [next(columns) if i in places else None for i in range(ctx.tail.outputs)]
 
 
 def _vmap(
-    info: Any, in_dims: tuple[Any, ...], call: _C._Call, *inputs: torch.Tensor
+    info: Any, in_dims: tuple[Any, ...], call: _C.Call, *inputs: torch.Tensor
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The struct's own vmap, whose body is differentiated operator by operator."""
+    """Run the struct's own vmap, whose body is differentiated operator by operator."""
     outputs, out_dims = call.vmap(in_dims[1:], inputs, info.batch_size, info.randomness)
-    left, constants, constant_dims = _left_of_a_sample(info, in_dims[1:], call, inputs)
-    tail = _Tail(left, len(outputs), len(constants))
-    return (*outputs, *constants, tail), (*out_dims, *constant_dims, None)
+
+    try:
+        left: _C.Leftover | Exception = _left_of_a_sample(in_dims[1:], call, inputs)
+    except Exception as error:  # of interest only to a transform that asks what was left
+        left = error
+    return (*outputs, _Tail(left, len(outputs))), (*out_dims, None)
+
+
+def _left_of_a_sample(
+    in_dims: Sequence[int | None], call: _C.Call, inputs: Sequence[torch.Tensor]
+) -> _C.Leftover:
+    """Learn what forward leaves for backward from the first element of a batch."""
+    sample = [
+        x if dim is None else x.sum(dim) if x.shape[dim] == 0 else x.select(dim, 0)
+        for x, dim in zip(inputs, in_dims, strict=True)
+    ]
+    _, constants, left = call.forward(sample)
+    if constants:
+        raise RuntimeError(
+            f"{call.name}: its vmap returns the outputs alone, but forward saves for backward "
+            f"{len(constants)} tensor(s) that are neither inputs nor outputs; save inputs and "
+            "outputs, or return what is saved as one more output"
+        )
+    return left
 
 
 def _is_differentiable(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
 
-def _primal(tensor: torch.Tensor | None) -> torch.Tensor | None:
+def _without_tangent(tensor: torch.Tensor) -> torch.Tensor:
     """`tensor` without the tangent of the level whose jvp runs.
 
     _unpack_dual has no batching rule, so levels of vmap above it are taken off and put on again.
     """
-    if tensor is None:
-        return None
     if torch._C._are_functorch_transforms_active():
         interpreter = retrieve_current_functorch_interpreter()
         if interpreter.key() == TransformType.Vmap:
-            inner, dim = _unwrap_batched(tensor, interpreter.level())
+            batch, dim = _unwrap_batched(tensor, interpreter.level())
             with interpreter.lower():
-                inner = _primal(inner)
+                inner = _without_tangent(batch)
             return inner if dim is None else _add_batch_dim(inner, dim, interpreter.level())
     return torch._unpack_dual(tensor, level=0)[0]
 
 
 @contextmanager
-def _hint(call: _C._Call) -> Iterator[None]:
+def _hint(call: _C.Call) -> Iterator[None]:
     """Says what to do where a kernel that reads memory meets a tensor that has none."""
     try:
         yield
@@ -187,7 +214,8 @@ def _hint(call: _C._Call) -> Iterator[None]:
             raise
         raise RuntimeError(
             f"{call.name}: it reads the memory of a tensor (data_ptr), but under a transform of "
-            "torch.func a tensor may stand for many and have none. Put what reads memory behind "
-            "an operator of its own, libgrad::Kernel of <libgrad/function.h>, or give the struct "
-            f"a static vmap. LibTorch said: {error}"
+            "torch.func a tensor may stand for many and have none. Put what reads memory behind an "
+            "operator of its own, libgrad::def_kernel<function, fake>(m, name), and call it as "
+            "libgrad::kernel<function>(x), or give the struct a static vmap. LibTorch said: "
+            f"{error}"
         ) from error

@@ -16,7 +16,7 @@ def schema(
     mutated: Sequence[int],
     single: bool,
 ) -> str | None:
-    """The schema of operator `name`; None when an argument is of a kind that no operator takes.
+    """Return the schema of operator `name`; None when no operator takes an argument of its kind.
 
     >>> schema("scale", ["x", "by"], ["Tensor", "float"], [("x", False), ("by", True, 2)], [], True)
     'scale(Tensor x, *, float by=2.0) -> Tensor'

@@ -193,6 +193,19 @@ void raise(std::string_view kind) {
   }
 }
 
+/// x * exp(x) that saves exp(x), wrongly: differentiated twice it is silent.
+struct SavesIntermediate : Function<SavesIntermediate> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x) {
+    const auto e = x.exp();
+    ctx->save_for_backward({x, e});
+    return x * e;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    return {grads[0] * (saved[1] + saved[0] * saved[1])};
+  }
+};
+
 /// x itself; raises in forward or in backward.
 struct Raise : Function<Raise> {
   static Tensor forward(
@@ -252,6 +265,7 @@ PYBIND11_MODULE(functions, m) {
   def_function<Hole>(m, "hole", "x"_a);
   def_function<Scale>(m, "scale_", "x"_a, "factor"_a);
   def_function<Largest>(m, "largest", "x"_a);
+  def_function<SavesIntermediate>(m, "saves_intermediate", "x"_a);
   def_function<Raise>(m, "raises", "x"_a, "forward"_a = "", "backward"_a = "");
   def_function<Meet>(m, "meet", "x"_a, "parties"_a);
 }

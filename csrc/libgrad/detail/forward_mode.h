@@ -9,10 +9,13 @@
 /// Relies on (covered by tests/test_function_forward_mode.py):
 /// - _fw_grad(0) reads as undefined while AutoFwGradMode is off;
 /// - apply saves its inputs as they are, tangents included;
+/// - a detached tensor with a gradient edge of its own counts as one that an
+///   operation made;
 /// - save_for_backward and save_variables_to_ctx may run a second time.
 
 #pragma once
 
+#include <libgrad/detail/edges.h>
 #include <libgrad/detail/pieces.h>
 
 #include <torch/csrc/autograd/autograd.h>
@@ -43,8 +46,7 @@ class DualCall {
   }
 
   variable_list operator()() {
-    const auto inputs = tracked_inputs();
-    copy_mutated(inputs);
+    track();
     {
       at::AutoFwGradMode no_forward_mode(false);
       outputs_ = apply();
@@ -53,8 +55,7 @@ class DualCall {
         return std::move(outputs_);  // nothing of it can be differentiated
       }
       check_dirty();
-      out_tangents_ =
-          function_.jvp != nullptr ? user_jvp() : jvp_of_backward(inputs);
+      out_tangents_ = function_.jvp != nullptr ? user_jvp() : jvp_of_backward();
     }
     at::AutoGradMode grad_mode(grad_mode_);
     changed_ = outputs_;
@@ -64,29 +65,27 @@ class DualCall {
   }
 
  private:
-  /// The inputs, changed so that `apply` makes a node: with a jvp one of them
-  /// must require grad, without one all that have a tangent must.
-  variable_list tracked_inputs() const {
-    auto inputs = inputs_;
-    const bool all = function_.jvp == nullptr;
-    bool tracked = tracked_;
-    for (size_t i = 0; i < inputs.size() && (all || !tracked); ++i) {
-      if (tangents_[i].defined() &&
-          !(grad_mode_ && inputs[i].requires_grad())) {
-        inputs[i] = inputs[i].detach();
-        inputs[i]._set_fw_grad(tangents_[i], /*level=*/0, /*inplace=*/false);
-        inputs[i].requires_grad_();
-        tracked = true;
-      }
-    }
-    return inputs;
-  }
-
-  void copy_mutated(const variable_list& inputs) {
+  /// Fills in what `apply` is given: copies of what it changes, and at least
+  /// one tensor that requires grad, so that it makes a node.
+  void track() {
     at::AutoGradMode grad_mode(true);
-    given_ = inputs;
+    given_ = inputs_;
     for (const auto place : mutated_) {
+      at::AutoFwGradMode no_forward_mode(false);
       given_[place] = given_[place].clone();
+    }
+    for (size_t i = 0; i < given_.size() && !tracked_; ++i) {
+      if (tangents_[i].defined()) {
+        const auto tangent = given_[i]._fw_grad(/*level=*/0);
+        given_[i] = given_[i].detach();
+        if (tangent.defined()) {
+          given_[i]._set_fw_grad(tangent, /*level=*/0, /*inplace=*/false);
+        }
+        auto node = make_node<torch::autograd::Identity>();
+        node->add_input_metadata(given_[i]);
+        torch::autograd::impl::set_gradient_edge(given_[i], {node, 0});
+        break;
+      }
     }
   }
 
@@ -157,43 +156,57 @@ class DualCall {
     return result;
   }
 
-  variable_list jvp_of_backward(const variable_list& inputs) const {
+  variable_list jvp_of_backward() const {
     at::AutoGradMode grad_mode(true);
-    variable_list outputs, vectors, primals, tangents;
+    variable_list result(outputs_.size());
+    variable_list vectors;
     std::vector<size_t> places;
     for (size_t i = 0; i < outputs_.size(); ++i) {
       if (outputs_[i].defined() && outputs_[i].requires_grad()) {
         places.push_back(i);
-        outputs.push_back(outputs_[i]);
         vectors.push_back(at::ones_like(outputs_[i]).requires_grad_());
+        result[i] = at::zeros_like(outputs_[i]);
       }
     }
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (tangents_[i].defined()) {
-        primals.push_back(inputs[i]);
-        tangents.push_back(tangents_[i]);
-      }
-    }
-    const auto products = torch::autograd::grad(
-        outputs, primals, vectors, /*retain=*/true, /*create=*/true, true);
-    variable_list linear, cotangents;
-    for (size_t i = 0; i < products.size(); ++i) {
-      if (depends_on_vector(products[i])) {
-        linear.push_back(products[i]);
-        cotangents.push_back(tangents[i]);
-      }
-    }
-    variable_list result(outputs_.size());
-    for (size_t i = 0; i < places.size(); ++i) {
-      result[places[i]] = at::zeros_like(outputs[i]);
-    }
+    const auto [linear, tangents] = pulled_back(places, vectors);
     if (!linear.empty()) {
       const auto columns = torch::autograd::grad(
-          linear, vectors, cotangents, /*retain=*/true, grad_mode_, true);
+          linear, vectors, tangents, /*retain=*/true, grad_mode_, true);
       for (size_t i = 0; i < places.size(); ++i) {
         if (columns[i].defined()) {
           result[places[i]] = columns[i];
         }
+      }
+    }
+    return result;
+  }
+
+  /// The gradients of the inputs with a tangent when `vectors` are those of the
+  /// outputs at `places`, by F::backward itself, and these tangents.
+  std::pair<variable_list, variable_list> pulled_back(
+      const std::vector<size_t>& places, const variable_list& vectors) const {
+    variable_list grads(outputs_.size());
+    for (size_t i = 0, next = 0; i < grads.size(); ++i) {
+      if (next < places.size() && places[next] == i) {
+        grads[i] = vectors[next++];
+      } else if (Context::materialize(*context_)) {
+        grads[i] = at::zeros_like(outputs_[i]);
+      }
+    }
+    std::vector<bool> needs;
+    for (const auto& tangent : tangents_) {
+      needs.push_back(tangent.defined());
+    }
+    Context::needs_input_grad(*context_) = needs;
+    auto gradients = backward(function_, *context_, values_, std::move(grads));
+    Context::needs_input_grad(*context_).reset();
+    std::pair<variable_list, variable_list> result;
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (tangents_[i].defined() && depends_on_vector(gradients[i])) {
+        result.first.push_back(
+            at::sum_to(gradients[i], inputs_[i].sizes())
+                .to(inputs_[i].scalar_type()));
+        result.second.push_back(tangents_[i]);
       }
     }
     return result;
@@ -232,6 +245,7 @@ class DualCall {
       if (!out_tangents_[i].defined()) {
         continue;
       }
+      output = able_to_have(out_tangents_[i], output);
       output._set_fw_grad(out_tangents_[i], /*level=*/0, /*inplace=*/false);
       for (auto& tensor : saved) {
         if (mine && tensor.defined() && tensor.grad_fn().get() == node_.get() &&
@@ -254,9 +268,26 @@ class DualCall {
     if (tangent.defined() && tangent.requires_grad()) {
       tangent = tangent.detach();
     }
-    const bool alias = output.is_view() && tangent.defined() &&
-                       !tangent.is_alias_of(tangent_of(output._base()));
-    return alias ? output.detach().clone() : output.detach();
+    const auto source =
+        output.is_view() ? tangent_of(output._base()) : at::Tensor();
+    const bool stale =
+        source.defined() && tangent.defined() && !tangent.is_alias_of(source);
+    return stale ? output.detach().clone() : output.detach();
+  }
+
+  /// `output`, or a copy of a view that lies in memory other than its tangent
+  /// does: torch has the two of a view lie alike.
+  static at::Tensor able_to_have(
+      const at::Tensor& tangent, const at::Tensor& output) {
+    const bool alike =
+        tangent.strides() == output.strides() &&
+        tangent.storage_offset() == output.storage_offset() &&
+        tangent.storage().sym_nbytes() == output.storage().sym_nbytes();
+    if (!output.is_view() || alike) {
+      return output;
+    }
+    at::AutoFwGradMode no_forward_mode(false);
+    return output.clone();
   }
 
   /// The tangent of the input that `base` is, or is the base of.
@@ -282,7 +313,7 @@ class DualCall {
   variable_list changed_;  // the outputs as apply returned them
   variable_list out_tangents_;
   AutogradContext* context_ = nullptr;
-  decltype(torch::autograd::Edge::function) node_;
+  NodePtr node_;
 };
 
 /// Fn::apply, also for dual tensors; `mutated` are the arguments that it

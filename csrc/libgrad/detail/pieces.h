@@ -26,19 +26,23 @@ inline Forward forward(
   Forward result;
   result.outputs = function.forward(&ctx, with_tensors(values, tensors));
   std::tie(result.left, result.constants) = take(ctx, tensors, result.outputs);
+  for (const auto input : result.left.dirty) {
+    const auto output = index_of(
+        result.outputs,
+        input < 0 ? nullptr : tensors[input].unsafeGetTensorImpl());
+    if (output >= 0) {  // a tape takes no input for an output of its own
+      result.outputs[output] = result.outputs[output].clone();
+    }
+  }
   return result;
 }
 
 /// F::backward: a gradient for each of the tensors.
 inline variable_list backward(
     const Erased& function,
+    AutogradContext& ctx,
     Arguments values,
-    const Leftover& left,
-    variable_list saved,
-    variable_list grads,
-    const std::vector<bool>& needs) {
-  AutogradContext ctx;
-  put(ctx, left, std::move(saved), needs);
+    variable_list grads) {
   auto gradients = function.backward(&ctx, std::move(grads));
   const auto [places, count] = gradient_places(values);
   while (gradients.size() > count && !gradients.back().defined()) {

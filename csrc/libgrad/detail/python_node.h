@@ -8,7 +8,7 @@
 #pragma once
 
 #include <libgrad/detail/erased.h>
-#include <libgrad/detail/graph_names.h>
+#include <libgrad/detail/node_names.h>
 
 #include <torch/csrc/autograd/python_cpp_function.h>
 #include <torch/csrc/autograd/python_variable.h>
@@ -36,7 +36,7 @@ inline std::unordered_map<PyTypeObject*, NodeClass*>& node_classes() {
   return *classes;
 }
 
-inline const NodeClass& class_of(PyObject* self) {
+inline const NodeClass& node_class_of(PyObject* self) {
   return *node_classes().at(Py_TYPE(self));
 }
 
@@ -44,7 +44,7 @@ inline const NodeClass& class_of(PyObject* self) {
 inline py::tuple saved_tensors(PyObject* self) {
   auto& node = *reinterpret_cast<torch::autograd::THPCppFunction*>(self)->cdata;
   const auto saved =
-      class_of(self).function->context(node)->get_saved_variables();
+      node_class_of(self).function->context(node)->get_saved_variables();
   py::tuple result(saved.size());
   for (size_t i = 0; i < saved.size(); ++i) {
     result[i] =
@@ -61,7 +61,7 @@ inline PyObject* get_saved_tensors(PyObject* self, void*) {
 
 inline PyObject* get_node_name(PyObject* self, PyObject*) {
   HANDLE_TH_ERRORS
-  return py::str(class_of(self).name).release().ptr();
+  return py::str(node_class_of(self).name).release().ptr();
   END_HANDLE_TH_ERRORS
 }
 
@@ -103,14 +103,14 @@ inline PyObject* get_node_attribute(PyObject* self, PyObject* name) {
 /// What dir() lists: the class's own names and those of the saved tensors.
 inline PyObject* get_node_names(PyObject* self, PyObject*) {
   HANDLE_TH_ERRORS
-  const auto& type = class_of(self).type;
+  const auto& type = node_class_of(self).type;
   py::list names =
       py::module_::import("builtins")
           .attr("dir")(py::handle(
               reinterpret_cast<PyObject*>(const_cast<PyTypeObject*>(&type))));
   auto& node = *reinterpret_cast<torch::autograd::THPCppFunction*>(self)->cdata;
   const auto count =
-      Context::variables(*class_of(self).function->context(node)).size();
+      Context::variables(*node_class_of(self).function->context(node)).size();
   for (size_t i = 0; i < count; ++i) {
     names.append(std::string(kSavedPrefix) + std::to_string(i));
   }

@@ -159,7 +159,7 @@ std::string schema_type() {
 
 /// A value that IValue has no kind for.
 template <class T>
-struct Opaque : c10::intrusive_ptr_target {
+struct Opaque : torch::CustomClassHolder {
   explicit Opaque(T value) : value(std::move(value)) {}
   T value;
 };

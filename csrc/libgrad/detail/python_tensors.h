@@ -1,0 +1,66 @@
+/// libgrad/detail/python_tensors.h -- tensors of a Function to Python and
+/// back. Needs Python; every function is called with the GIL held.
+
+#pragma once
+
+#include <libgrad/detail/erased.h>
+
+#include <ATen/PythonTorchFunctionTLS.h>
+#include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/utils/pybind.h>
+
+namespace libgrad::detail {
+
+/// The capsules in which a module hands Erased and arguments to libgrad. The
+/// number changes with the layout of either.
+inline constexpr const char* kErasedCapsule = "libgrad.Erased/1";
+inline constexpr const char* kKernelCapsule = "libgrad.ErasedKernel/1";
+inline constexpr const char* kValuesCapsule = "libgrad.Values/1";
+
+/// A tensor as an argument: the object itself is kept beside it.
+struct TensorArgument {
+  at::Tensor tensor;
+  PyObject* object = nullptr;  // borrowed for the call
+};
+
+inline py::object to_python(const at::Tensor& tensor) {
+  return tensor.defined()
+             ? py::reinterpret_steal<py::object>(THPVariable_Wrap(tensor))
+             : py::none();
+}
+
+inline py::tuple to_python(const variable_list& tensors) {
+  py::tuple result(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    result[i] = to_python(tensors[i]);
+  }
+  return result;
+}
+
+}  // namespace libgrad::detail
+
+namespace pybind11::detail {
+
+template <>
+struct type_caster<libgrad::detail::TensorArgument> {
+  PYBIND11_TYPE_CASTER(
+      libgrad::detail::TensorArgument, const_name("torch.Tensor"));
+
+  bool load(handle source, bool) {
+    if (!THPVariable_Check(source.ptr())) {
+      return false;
+    }
+    value.tensor = THPVariable_Unpack(source.ptr());
+    value.object = source.ptr();
+    return true;
+  }
+
+  static handle cast(
+      const libgrad::detail::TensorArgument& argument,
+      return_value_policy,
+      handle) {
+    return handle(argument.object).inc_ref();
+  }
+};
+
+}  // namespace pybind11::detail

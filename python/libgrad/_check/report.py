@@ -1,0 +1,168 @@
+"""What `check` returns: rows, printed as a table or read as data."""
+
+from __future__ import annotations
+
+import html
+import json
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+__all__ = ["Report", "Row"]
+
+STATUSES = ("ok", "wrong", "error", "n/a")
+WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mode that a function was run through.
+
+    Attributes:
+        name: What was run, such as ``"vmap"``.
+        status: ``"ok"``, ``"wrong"`` (it ran and the result is not what it must be), ``"error"``
+            (it raised) or ``"n/a"`` (there is nothing to run, for the reason in `detail`).
+        detail: What is worth knowing about it, in a line; empty when there is nothing.
+        seconds: How long it took.
+        error: The exception of a row that is ``"error"``, else None.
+        group: The rows it belongs to, such as ``"func"``.
+    """
+
+    name: str
+    status: str
+    detail: str = ""
+    seconds: float = 0.0
+    error: BaseException | None = field(default=None, compare=False)
+    group: str = ""
+
+    def __repr__(self) -> str:
+        detail = f": {self.detail}" if self.detail else ""
+        return f"<{self.name}: {self.status}{detail} ({self.seconds:.2f} s)>"
+
+
+def _shortened(row: Row, said: dict[str, str]) -> list[str]:
+    """Return the lines of a row's detail; of a long one that another row `said`, only which."""
+    lines = []
+    for line in row.detail.splitlines():
+        first = said.setdefault(line, row.name)
+        repeated = first != row.name and len(line) > 60
+        lines.append(f"as in {first!r}" if repeated else line)
+    return lines
+
+
+@dataclass(frozen=True)
+class Report:
+    """The rows of one call of `check`, in the order in which they ran.
+
+    ``str(report)`` is a table; `rows` and ``report["vmap"]`` are the data; a report is true when
+    `ok` is, so that ``assert libgrad.check(f, x)`` is a test.
+
+    Attributes:
+        title: The function and what it was called with.
+        rows: All rows.
+        notes: What holds for the whole report.
+        torch_version: The torch that ran it.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    torch_version: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether no row is wrong and none is an error; rows that are n/a do not matter."""
+        return not self.failed
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """The rows that are wrong or an error."""
+        return tuple(row for row in self.rows if row.status in ("wrong", "error"))
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> Row:
+        for row in self.rows:
+            if row.name == name:
+                return row
+        names = ", ".join(row.name for row in self.rows)
+        raise KeyError(f"Report: no row is called {name!r}; there are {names}")
+
+    def summary(self) -> str:
+        """Return how many rows there are of each status, and the seconds of all."""
+        count = {s: sum(row.status == s for row in self.rows) for s in STATUSES}
+        counts = ", ".join(f"{n} {s}" for s, n in count.items() if n)
+        return f"{counts or 'no rows'} in {sum(row.seconds for row in self.rows):.1f} s"
+
+    def __str__(self) -> str:
+        size = max((len(row.name) for row in self.rows), default=0)
+        lines, group = [*textwrap.wrap(self.title, WIDTH)], None
+        said: dict[str, str] = {}
+        for row in self.rows:
+            if row.group != group:
+                group = row.group
+                lines += ["", f"{group} ".ljust(WIDTH, "─")]
+            start = f"{row.name:<{size}}  {row.status:<5}  {row.seconds:6.2f} s"
+            for text in _shortened(row, said) or [""]:
+                for line in textwrap.wrap(text, WIDTH - len(start) - 2) or [""]:
+                    lines.append(f"{start}  {line}".rstrip())
+                    start = " " * len(start)
+        lines += ["", *(line for n in self.notes for line in textwrap.wrap(n, WIDTH))]
+        return "\n".join([*lines, self.summary()])
+
+    def __repr__(self) -> str:
+        failed = ", ".join(f"{row.name}: {row.status}" for row in self.failed)
+        return f"<Report of {self.title}: {self.summary()}{f' ({failed})' if failed else ''}>"
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """Return the report as JSON: an object with the title, `ok`, the notes and the rows."""
+        rows = [
+            {
+                "name": row.name,
+                "group": row.group,
+                "status": row.status,
+                "detail": row.detail,
+                "seconds": round(row.seconds, 3),
+                "error": type(row.error).__name__ if row.error is not None else None,
+            }
+            for row in self.rows
+        ]
+        report = {
+            "title": self.title,
+            "torch": self.torch_version,
+            "ok": self.ok,
+            "notes": list(self.notes),
+            "rows": rows,
+        }
+        return json.dumps(report, indent=indent, ensure_ascii=False)
+
+    def to_markdown(self) -> str:
+        """Return the rows as a table of Markdown, without the seconds, which never repeat."""
+        lines = ["| group | mode | status | |", "|---|---|---|---|"]
+        for row in self.rows:
+            detail = row.detail.replace("|", "\\|").replace("\n", "<br>")
+            name = row.name.replace("|", "\\|")
+            lines.append(f"| {row.group} | {name} | {row.status} | {detail} |")
+        return "\n".join(lines) + "\n"
+
+    def _repr_html_(self) -> str:
+        color = {"wrong": "#c62828", "error": "#c62828", "ok": "#2e7d32"}
+        lines = [f"<p><b>{html.escape(self.title)}</b></p>", "<table>"]
+        lines.append("<tr><th>group</th><th>mode</th><th>status</th><th>s</th><th></th></tr>")
+        for row in self.rows:
+            detail = html.escape(row.detail).replace("\n", "<br>")
+            style = f' style="color:{color[row.status]}"' if row.status in color else ""
+            lines.append(
+                f"<tr><td>{html.escape(row.group)}</td><td>{html.escape(row.name)}</td>"
+                f"<td{style}>{row.status}</td><td>{row.seconds:.2f}</td>"
+                f'<td style="text-align:left">{detail}</td></tr>'
+            )
+        lines += ["</table>", *(f"<p>{html.escape(note)}</p>" for note in self.notes)]
+        return "\n".join([*lines, f"<p>{html.escape(self.summary())}</p>"])
