@@ -46,10 +46,14 @@ def _seeded() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache_of_load_inline(request: pytest.FixtureRequest) -> Iterator[None]:
+def _cache_of_load_inline(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """What load_inline builds, kept from one run to the next in pytest's own cache."""
+    cache = getattr(request.config, "cache", None)  # none under -p no:cacheprovider
+    folder = cache.mkdir("libgrad") if cache else tmp_path_factory.mktemp("libgrad")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LIBGRAD_CACHE_DIR", str(request.config.cache.mkdir("libgrad")))
+        patch.setenv("LIBGRAD_CACHE_DIR", str(folder))
         yield
 
 

@@ -20,8 +20,10 @@ INCLUDE = Path(libgrad.include_dir())
 HEADERS = sorted(path.relative_to(INCLUDE).as_posix() for path in INCLUDE.rglob("*.h"))
 FIRST_IN_SOURCES = {"libgrad/libgrad.h", "libgrad/python.h"}  # compiled alone as tests/cpp is built
 FIRST_IN_HEADERS = {"libgrad/detail/python_class.h", "libgrad/detail/python_function.h"}
+FIRST_IN_LOAD_INLINE = {"libgrad/detail/inline.h"}  # and without Python: tests/test_inline.py
 NEED_PYTHON = {"libgrad/detail/python_calls.h", "libgrad/detail/python_objects.h", "refused"}
-ALONE = [header for header in HEADERS if header not in FIRST_IN_SOURCES | FIRST_IN_HEADERS]
+READ_FIRST = FIRST_IN_SOURCES | FIRST_IN_HEADERS | FIRST_IN_LOAD_INLINE
+ALONE = [header for header in HEADERS if header not in READ_FIRST]
 CXX = os.environ.get("CXX", "c++")
 
 REFUSED = """\

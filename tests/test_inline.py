@@ -38,6 +38,7 @@ class Compiler:
         self.command = str(folder / "c++")
         Path(self.command).write_text(
             "#!/bin/sh\n"
+            f'[ "$1" = --version ] && exec {shlex.join(find_compiler())} --version\n'
             f"echo run >> {shlex.quote(str(self.log))}\n"
             f"prebuilt={shlex.quote(str(self.prebuilt))}\n"
             'if [ -e "$prebuilt" ]; then sleep 0.2; cp "$prebuilt" library.so; exit; fi\n'
@@ -282,16 +283,6 @@ def test_error_of_the_compiler_has_the_line_of_the_source(compiler, tmp_path):
     assert not list(tmp_path.glob("*.so"))
 
 
-def test_missing_compiler_is_a_clear_error(monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(RuntimeError, match="CXX is 'no-such-compiler', which cannot be run"):
-        libgrad.load_inline("inline_test", SOURCE, ["Cube"])
-    monkeypatch.delenv("CXX")
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(RuntimeError, match=r"none of c\+\+, g\+\+, clang\+\+ is on PATH.*set CXX"):
-        libgrad.load_inline("inline_test", SOURCE, ["Cube"])
-
-
 def test_arguments_must_be_as_many_as_those_of_forward(quick):
     with pytest.raises(ValueError, match=r"mine::Affine 1 arguments, but its forward takes 5"):
         libgrad.load_inline("inline_test", SOURCE, {**FUNCTIONS, "affine": "mine::Affine(x)"})
@@ -301,34 +292,3 @@ def test_default_must_be_of_the_type(quick):
     wrong = {**FUNCTIONS, "affine": "mine::Affine(x, scale='2', bias=None, power=1, sign='+')"}
     with pytest.raises(TypeError, match=r"argument 2 \(scale\) must be float, but got str"):
         libgrad.load_inline("inline_test", SOURCE, wrong)
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"name": "a-b"}, ValueError, "name must be an identifier"),
-        ({"name": "main"}, ValueError, "must not be 'main'"),
-        ({"name": "../x"}, ValueError, "name must be an identifier"),
-        ({"name": 3}, TypeError, "name must be a str, but got int"),
-        ({"cpp_source": [SOURCE]}, TypeError, "cpp_source must be a str, but got list"),
-        ({"functions": []}, ValueError, "functions is empty"),
-        ({"functions": 3}, TypeError, "must be a list of str or a dict"),
-        ({"functions": [3]}, TypeError, "must hold str, but has 3"),
-        ({"functions": ["Cube", "Cube(x)"]}, ValueError, "a name twice"),
-        ({"functions": ["Square"]}, ValueError, "'Square', which cpp_source does not define"),
-        ({"functions": ["Cube>(); evil<Cube"]}, ValueError, "expected a struct's name"),
-        ({"functions": ["Cube()\n;(x)"]}, ValueError, "not as in a Python def"),
-        ({"functions": ["Cube(x): 1\ndef g(x)"]}, ValueError, "not as in a Python def"),
-        ({"functions": ["Cube(x=y)"]}, ValueError, "literals for defaults"),
-        ({"functions": ["Cube(*x)"]}, ValueError, "no counterpart"),
-        ({"functions": {"a b": "Cube"}}, ValueError, "a name in functions must be an identifier"),
-        ({"extra_cflags": "-O3"}, TypeError, "extra_cflags must be a list of str"),
-        ({"extra_ldflags": [3]}, TypeError, "extra_ldflags must hold str, but has 3"),
-    ],
-)
-def test_bad_input_is_refused_before_anything_is_built(compiler, change, error, message):
-    before = compiler.runs
-    given = {"name": "bad", "cpp_source": SOURCE, "functions": ["Cube"], **change}
-    with pytest.raises(error, match=message):
-        libgrad.load_inline(**given)
-    assert compiler.runs == before

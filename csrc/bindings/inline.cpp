@@ -107,7 +107,8 @@ class InlineFunction {
       const auto& p = parameters_[i];
       if (!p.keyword_only && ++positional <= args.size()) {
         objects[i] = args[i];
-      } else if (!p.name.empty() && kwargs.contains(p.name)) {
+      } else if (
+          !kwargs.empty() && !p.name.empty() && kwargs.contains(p.name)) {
         objects[i] = kwargs[p.name.c_str()];
         ++used;
       } else if (p.fallback) {
