@@ -197,6 +197,11 @@ void def_function(py::module_& m, const char* name, const Extra&... extra) {
       requires { &Fn::forward; },
       "def_function: Fn::forward must be one function; it is overloaded, a "
       "template or missing");
+  static_assert(
+      !detail::any_hides_tensors<detail::args_t<Fn>>,
+      "def_function: LibTorch does not see the tensors in this argument of "
+      "forward and would drop their gradients; take Tensor, "
+      "std::optional<Tensor>, or a list of tensors");
   const detail::Bound<Fn> bound{new py::object()};
   detail::with_extras(
       [&](const auto&... options) {

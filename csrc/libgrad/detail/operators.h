@@ -9,9 +9,9 @@
 
 #pragma once
 
-#include <libgrad/detail/forward_mode.h>
 #include <libgrad/detail/kernel.h>
-#include <libgrad/detail/pieces.h>
+
+#include <libgrad/detail/forward_mode.h>
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>

@@ -3,8 +3,9 @@
 
 #pragma once
 
-#include <libgrad/detail/describe.h>
 #include <libgrad/detail/erased.h>
+
+#include <libgrad/detail/describe.h>
 
 #include <ATen/Functions.h>
 #include <torch/csrc/autograd/variable.h>

@@ -7,7 +7,8 @@
 
 #pragma once
 
-#include <libgrad/detail/erased.h>
+#include <libgrad/detail/python_tensors.h>
+
 #include <libgrad/detail/node_names.h>
 
 #include <torch/csrc/autograd/python_cpp_function.h>

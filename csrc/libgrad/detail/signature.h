@@ -5,6 +5,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -123,6 +124,37 @@ template <class T>
 inline constexpr bool is_vector = false;
 template <class T>
 inline constexpr bool is_vector<std::vector<T>> = true;
+
+/// True for an argument that holds tensors where LibTorch does not look for
+/// them: it would drop their gradients without a word.
+template <class T>
+inline constexpr bool holds_tensors = std::is_same_v<T, at::Tensor>;
+template <class T>
+inline constexpr bool holds_tensors<std::optional<T>> = holds_tensors<T>;
+template <class T>
+inline constexpr bool holds_tensors<std::vector<T>> = holds_tensors<T>;
+template <class T>
+inline constexpr bool holds_tensors<c10::List<T>> = holds_tensors<T>;
+template <class T, size_t size>
+inline constexpr bool holds_tensors<std::array<T, size>> = holds_tensors<T>;
+template <class... T>
+inline constexpr bool holds_tensors<std::tuple<T...>> =
+    (holds_tensors<T> || ...);
+template <class T, class U>
+inline constexpr bool holds_tensors<std::pair<T, U>> =
+    holds_tensors<T> || holds_tensors<U>;
+
+template <class T>
+inline constexpr bool hides_tensors =
+    holds_tensors<T> && !std::is_same_v<T, at::Tensor> &&
+    !std::is_same_v<T, variable_list> &&
+    !std::is_same_v<T, std::optional<at::Tensor>>;
+
+template <class Args>
+inline constexpr bool any_hides_tensors = false;
+template <class... Args>
+inline constexpr bool any_hides_tensors<std::tuple<Args...>> =
+    (hides_tensors<stored_t<Args>> || ...);
 
 /// What the schema of an operator calls an argument kept as T; empty for what
 /// no operator takes.
