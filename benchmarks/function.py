@@ -12,6 +12,7 @@ Writes function-<device>.md beside this file.
 from __future__ import annotations
 
 import argparse
+import gc
 import platform
 import statistics
 import time
@@ -75,14 +76,19 @@ class Row:
         )
 
 
-def timed(function: Callable[..., Any], grad: Callable[..., Any] | None, x: Any, n: int) -> float:
+def timed(function: Callable[..., Any], x: torch.Tensor, n: int) -> float:
     start = time.perf_counter()
-    if grad is None:
-        for _ in range(n):
-            function(x)
-    else:
-        for _ in range(n):
-            grad(function(x), x)
+    for _ in range(n):
+        function(x)
+    return time.perf_counter() - start
+
+
+def timed_with_grad(
+    function: Callable[..., Any], grad: Callable[..., Any], x: torch.Tensor, v: Any, n: int
+) -> float:
+    start = time.perf_counter()
+    for _ in range(n):
+        grad(function(x), x, v)
     return time.perf_counter() - start
 
 
@@ -90,20 +96,21 @@ def measure(numbers: int, differentiate: bool, device: str, seconds: float) -> R
     x = torch.rand(() if numbers == 1 else numbers, device=device, requires_grad=True)
     v = torch.ones_like(x)
 
-    def ours(y: torch.Tensor, x: torch.Tensor) -> Any:
-        return libgrad.grad(y, x, v)
-
-    def theirs(y: torch.Tensor, x: torch.Tensor) -> Any:
-        return torch.autograd.grad(y, x, v)
-
     variants: list[Callable[[int], float]] = [
-        lambda n: timed(Square.apply, theirs if differentiate else None, x, n),
-        lambda n: timed(demo.square, ours if differentiate else None, x, n),
-        lambda n: demo.time_square(x, v if differentiate else None, n),
+        lambda n: timed(Square.apply, x, n),
+        lambda n: timed(demo.square, x, n),
+        lambda n: demo.time_square(x, None, n),
     ]
+    if differentiate:
+        variants = [
+            lambda n: timed_with_grad(Square.apply, torch.autograd.grad, x, v, n),
+            lambda n: timed_with_grad(demo.square, libgrad.grad, x, v, n),
+            lambda n: demo.time_square(x, v, n),
+        ]
     for variant in variants:
         variant(50)
-    calls = max(10, min(2000, int(0.01 / (variants[0](50) / 50))))
+    calls = max(300, min(2000, int(0.01 / (variants[0](50) / 50))))
+    gc.disable()  # as timeit does
     rounds: list[tuple[float, float, float]] = []
     end = time.perf_counter() + seconds
     while len(rounds) < 15 or time.perf_counter() < end:
@@ -114,6 +121,7 @@ def measure(numbers: int, differentiate: bool, device: str, seconds: float) -> R
                 torch.cuda.synchronize()
             spent.append(elapsed / calls * 1e6)
         rounds.append((spent[0], spent[1], spent[2]))
+    gc.enable()
     return Row(numbers, "apply + grad" if differentiate else "apply", rounds)
 
 

@@ -29,7 +29,7 @@ struct NodeClass {
   std::string name;
   std::array<PyGetSetDef, 6> properties;
   std::array<PyMethodDef, 7> methods;
-  PyTypeObject type{PyVarObject_HEAD_INIT(nullptr, 0)};
+  PyTypeObject type{};
 };
 
 inline std::unordered_map<PyTypeObject*, NodeClass*>& node_classes() {
@@ -119,30 +119,41 @@ inline PyObject* get_node_names(PyObject* self, PyObject*) {
   END_HANDLE_TH_ERRORS
 }
 
+inline PyGetSetDef property(const char* name, getter get) {
+  return {name, get, nullptr, nullptr, nullptr};
+}
+
+inline PyMethodDef method(const char* name, PyCFunction call, int flags) {
+  return {name, call, flags, nullptr};
+}
+
 /// Makes the class of `function`'s nodes and tells torch of it.
 inline py::object register_node_class(const Erased& function) {
   namespace autograd = torch::autograd;
-  auto* made = new NodeClass{
-      &function,
-      node_name(*function.function),
-      {{{"next_functions", autograd::THPCppFunction_next_functions},
-        {"requires_grad", autograd::THPCppFunction_requires_grad},
-        {"metadata", autograd::THPCppFunction_metadata},
-        {"_input_metadata", autograd::THPCppFunction_input_metadata},
-        {"saved_tensors",
-         get_saved_tensors,
-         nullptr,
-         "What forward gave to save_for_backward."},
-        {}}},
-      {{{"register_hook", autograd::THPCppFunction_register_hook, METH_O},
-        {"register_prehook", autograd::THPCppFunction_register_prehook, METH_O},
-        {"_register_hook_dict",
-         autograd::THPCppFunction_register_hook_dict,
-         METH_O},
-        {"_sequence_nr", autograd::THPCppFunction_sequence_nr, METH_NOARGS},
-        {"name", get_node_name, METH_NOARGS},
-        {"__dir__", get_node_names, METH_NOARGS},
-        {}}}};
+  auto* made = new NodeClass();
+  made->function = &function;
+  made->name = node_name(*function.function);
+  made->properties = {
+      property("next_functions", autograd::THPCppFunction_next_functions),
+      property("requires_grad", autograd::THPCppFunction_requires_grad),
+      property("metadata", autograd::THPCppFunction_metadata),
+      property("_input_metadata", autograd::THPCppFunction_input_metadata),
+      property("saved_tensors", get_saved_tensors),
+      {}};
+  made->methods = {
+      method("register_hook", autograd::THPCppFunction_register_hook, METH_O),
+      method(
+          "register_prehook",
+          autograd::THPCppFunction_register_prehook,
+          METH_O),
+      method(
+          "_register_hook_dict",
+          autograd::THPCppFunction_register_hook_dict,
+          METH_O),
+      method("_sequence_nr", autograd::THPCppFunction_sequence_nr, METH_NOARGS),
+      method("name", get_node_name, METH_NOARGS),
+      method("__dir__", get_node_names, METH_NOARGS),
+      {}};
   made->type.tp_getattro = get_node_attribute;
   autograd::_initFunctionPyTypeObject(
       made->type,
