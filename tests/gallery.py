@@ -126,6 +126,7 @@ def cases(m: ModuleType) -> list[Case]:
         Case("reverse", m.reverse, _Reverse.apply, exact=False),
         Case("square", m.square, lambda x: x * x),
         Case("scaled", lambda x: m.scaled(x, {"a": 2.0, "b": 3.0}), lambda x: 6 * x),
+        Case("kept", m.kept, lambda x, w: x * w * x.sin(), 2),
         Case("sparse", lambda x, w: m.sparse(x, w), lambda x, w: (2 * x, 3 * w), 2),
     ]
 

@@ -77,8 +77,8 @@ void bind_leftover(py::module_& m) {
           "saved",
           [pairs](const Leftover& left) {
             auto origins = left.saved;
-            for (const auto& [name, origin] : left.saved_tensors_by_name) {
-              origins.push_back(origin);
+            for (const auto& named : left.named) {
+              origins.push_back(named.origin);
             }
             return pairs(origins);
           })

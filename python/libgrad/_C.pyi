@@ -207,7 +207,7 @@ class Leftover:
     materialize: bool
 
 class Call:
-    """A C++ Function and the arguments of one call."""
+    """A Function and the arguments of one call."""
 
     name: str
     mutated: list[int]

@@ -396,6 +396,22 @@ struct Noisy : Function<Noisy> {
   }
 };
 
+/// x w sin x, which keeps tensors in a list in saved_data.
+struct Kept : Function<Kept> {
+  static Tensor forward(
+      AutogradContext* ctx, const Tensor& x, const Tensor& w) {
+    ctx->saved_data["inputs"] = std::vector<Tensor>{x, w};
+    ctx->saved_data["none"] = std::vector<Tensor>();
+    return x * w * x.sin();
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    TORCH_CHECK(ctx->saved_data["none"].toTensorVector().empty());
+    const auto kept = ctx->saved_data["inputs"].toTensorVector();
+    const auto &x = kept[0], &w = kept[1];
+    return {grads[0] * w * (x.sin() + x * x.cos()), grads[0] * x * x.sin()};
+  }
+};
+
 /// A backward that returns too many gradients.
 struct Miscounted : Function<Miscounted> {
   static Tensor forward(AutogradContext*, const Tensor& x) { return x * 2; }
@@ -460,6 +476,7 @@ PYBIND11_MODULE(gallery, m) {
   def_function<Abs2>(m, "abs2", "x"_a);
   def_function<Scaled>(m, "scaled", "x"_a, "scales"_a);
   def_function<Sparse>(m, "sparse", "x"_a, "w"_a);
+  def_function<Kept>(m, "kept", "x"_a, "w"_a);
   def_function<Noisy>(m, "noisy", "x"_a);
   def_function<Miscounted>(m, "miscounted", "x"_a);
   def_function<BadJvp>(m, "bad_jvp", "x"_a, "count"_a);

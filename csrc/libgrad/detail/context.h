@@ -47,13 +47,20 @@ struct Origin {
   int64_t index;
 };
 
+/// A tensor in saved_data: by itself, or (`in_list`) one of a list of them.
+struct NamedOrigin {
+  std::string name;
+  bool in_list;
+  Origin origin;
+};
+
 /// All that `forward` left in its context. A tensor that it saved is named by
 /// where it comes from, so that the same tensor can be found again among the
 /// inputs and outputs as a transform sees them; `constants` are those that are
 /// neither.
 struct Leftover {
   std::vector<Origin> saved;
-  std::vector<std::pair<std::string, Origin>> saved_tensors_by_name;
+  std::vector<NamedOrigin> named;
   ska::flat_hash_map<std::string, at::IValue> saved_data;
   std::vector<int64_t> non_differentiable;
   std::vector<int64_t> dirty;            // inputs
@@ -119,7 +126,12 @@ inline std::pair<Leftover, variable_list> take(
   }
   for (const auto& [name, value] : ctx.saved_data) {
     if (value.isTensor()) {
-      left.saved_tensors_by_name.emplace_back(name, origin(value.toTensor()));
+      left.named.push_back({name, false, origin(value.toTensor())});
+    } else if (value.isTensorList()) {
+      left.saved_data[name] = c10::List<at::Tensor>();
+      for (const auto& tensor : value.toTensorVector()) {
+        left.named.push_back({name, true, origin(tensor)});
+      }
     } else {
       left.saved_data[name] = value;
     }
@@ -147,11 +159,20 @@ inline void put(
     const Leftover& left,
     variable_list tensors,
     std::vector<bool> needs_input_grad) {
-  ctx.saved_data = left.saved_data;
   const auto count = left.saved.size();
-  for (size_t i = 0; i < left.saved_tensors_by_name.size(); ++i) {
-    ctx.saved_data[left.saved_tensors_by_name[i].first] =
-        std::move(tensors[count + i]);
+  ctx.saved_data = left.saved_data;
+  for (const auto& [name, in_list, origin] : left.named) {
+    if (in_list) {
+      ctx.saved_data[name] = c10::List<at::Tensor>();  // not the one in `left`
+    }
+  }
+  for (size_t i = 0; i < left.named.size(); ++i) {
+    auto& value = ctx.saved_data[left.named[i].name];
+    if (left.named[i].in_list) {
+      value.toTensorList().push_back(std::move(tensors[count + i]));
+    } else {
+      value = std::move(tensors[count + i]);
+    }
   }
   tensors.resize(count);
   Context::saved(ctx) = std::move(tensors);
