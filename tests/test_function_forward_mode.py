@@ -123,6 +123,19 @@ def test_backward_that_cannot_be_differentiated_is_an_error_not_a_zero(m):
     assert torch._C._is_fwd_grad_enabled()
 
 
+@pytest.mark.parametrize("transform", ["jvp", "jacfwd", "vmap"])
+def test_nor_is_it_a_zero_under_torch_func(m, transform):
+    def run(x):
+        if transform == "jacfwd":
+            return torch.func.jacfwd(m.opaque)(x)
+        return torch.func.jvp(m.opaque, (x,), (x,))[1]
+
+    x = torch.ones(2, 3, dtype=torch.float64)
+    with pytest.raises((NotImplementedError, RuntimeError), match="Opaque: "):
+        torch.func.vmap(run)(x) if transform == "vmap" else run(x[0])
+    assert not torch._C._are_functorch_transforms_active()
+
+
 def test_writing_to_a_view_cannot_leave_a_stale_tangent(m):
     """What shares memory with the input but not its tangent is made a copy."""
     x = torch.randn(2, 2, dtype=torch.float64)

@@ -59,16 +59,11 @@ def apply(bound: Bound, call: _C.Call) -> list[torch.Tensor]:
 
 
 def _make_rule(name: str, has_vmap: bool) -> type[torch.autograd.Function]:
-    members = {"_name": name, "generate_vmap_rule": not has_vmap}
-    if has_vmap:
-        members["vmap"] = staticmethod(_vmap)
-    rule: type[torch.autograd.Function] = type(name, (_Rule,), members)
-    return rule
+    members = {"vmap": staticmethod(_vmap)} if has_vmap else {"generate_vmap_rule": True}
+    return type(name, (_Rule,), members)
 
 
 class _Rule(torch.autograd.Function):
-    _name: str
-
     @staticmethod
     def forward(call: _C.Call, *inputs: torch.Tensor) -> tuple[Any, ...]:
         with _hint(call):
@@ -143,15 +138,32 @@ def _jvp(ctx: Any, tangents: Sequence[torch.Tensor | None]) -> Sequence[torch.Te
             grads[place] = vector
         needs = [tangent is not None for tangent in tangents]
         gradients = call.backward(left, saved, grads, needs)
+        for gradient, needed in zip(gradients, needs, strict=True):
+            if needed and gradient is not None and not gradient.requires_grad:
+                _check_zero(call, gradient)
         return tuple(
             torch.zeros_like(tangent) if gradient is None else gradient
             for gradient, tangent in zip(gradients, tangents, strict=True)
             if tangent is not None
         )
 
-    push = torch.func.vjp(pull, *(zeros[place] for place in places))[1]
+    # Pulled back at ones: what does not depend on them and is not zero was made out of sight.
+    ones = [torch.ones_like(zero) for zero in zeros if zero is not None]
+    push = torch.func.vjp(pull, *ones)[1]
     columns = iter(push(tuple(tangents[i] for i in live)))
     return [next(columns) if i in places else None for i in range(ctx.tail.outputs)]
+
+
+def _check_zero(call: _C.Call, gradient: torch.Tensor) -> None:
+    """Refuse a gradient that is no function of the vector that was pulled back, yet not zero."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(gradient):
+        gradient = torch._C._functorch.get_unwrapped(gradient)
+    if type(gradient) is torch.Tensor and gradient.device.type != "meta" and gradient.any():
+        raise NotImplementedError(
+            f"{call.name}: forward mode needs a backward that is itself differentiable, or a jvp; "
+            "give the struct `static variable_list jvp(AutogradContext*, variable_list tangents)`, "
+            "or write backward in LibTorch's operators"
+        )
 
 
 def _vmap(
