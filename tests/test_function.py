@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import threading
 import weakref
 
@@ -265,39 +263,6 @@ def test_double_backward_through_an_intermediate_is_wrong_in_libtorch_too(m):
     assert gradcheck(m.intermediate, (x,))
     with pytest.raises(RuntimeError, match=r"not require grad|Jacobian mismatch|differentiated"):
         gradgradcheck(m.intermediate, (x,))
-
-
-def test_module_defined_twice_replaces_its_operators(gallery_module, cpp_build):
-    import consumer
-
-    again = consumer.load("gallery", cpp_build)
-    x = leaf()
-    assert torch.equal(torch.ops.gallery.cube(x), again.cube(x))
-
-
-def test_wrong_name_of_what_is_mutated():
-    from libgrad import _bound
-
-    bound = object.__new__(_bound.Bound)
-    bound.name, bound.names, bound.types = "f", ["x", "n"], ["Tensor", "int"]
-    for name in ("y", "n"):
-        with pytest.raises(ValueError, match=f"def_function: f mutates '{name}', .* \\['x'\\]"):
-            bound._find_mutated([name])
-
-
-def test_module_of_another_libgrad_is_refused(m):
-    code = """
-import ctypes, libgrad
-new = ctypes.pythonapi.PyCapsule_New
-new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-try:
-    libgrad._C.schema_types(new(1, b"libgrad.Erased/0", None))
-except ImportError as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "libgrad.Erased/0" in done.stdout
-    assert "build it again" in done.stdout
 
 
 def test_ddp(m, tmp_path):

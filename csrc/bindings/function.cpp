@@ -102,7 +102,7 @@ void bind_call(py::module_& m) {
       .def_property_readonly(
           "name",
           [](const Call& call) {
-            return c10::demangle(call.function->function->name());
+            return libgrad::detail::function_name(*call.function->function);
           })
       .def_property_readonly(
           "mutated",

@@ -116,19 +116,24 @@ struct Bound;
 
 template <class Fn, class... Args>
 struct Bound<Fn, std::tuple<Args...>> {
+  using Result = std::conditional_t<
+      std::is_same_v<result_t<Fn>, at::Tensor>,
+      TensorResult,
+      TupleResult>;
+
   py::object* special;  // leaked: the interpreter may be gone before it
 
-  py::object operator()(const loaded_t<Args>&... args) const {
+  Result operator()(const loaded_t<Args>&... args) const {
     if (functorch_active() || at::impl::torch_function_mode_enabled() ||
         (is_special(args) || ...)) [[unlikely]] {
-      return call_special(args...);
+      return Result(call_special(args...));
     }
     auto outputs = [&] {
       py::gil_scoped_release no_gil;
       return applied_t<Fn>::apply(
           pass<Args>(Loaded<stored_t<Args>>::value(args))...);
     }();
-    return to_python(outputs);
+    return Result(to_python(outputs));
   }
 
   py::object call_special(const loaded_t<Args>&... args) const {

@@ -75,6 +75,7 @@ struct Everything : Function<Everything> {
       double s,
       std::string mode,
       std::optional<double> shift) {
+    TORCH_CHECK_VALUE(!xs.empty(), "Everything: xs is empty");
     auto sum = at::zeros_like(xs[0]);
     for (const auto& x : xs) {
       sum = sum + x;
@@ -123,6 +124,7 @@ struct VectorSum : Function<VectorSum> {
       AutogradContext* ctx, const std::vector<Tensor>& xs, double s) {
     ctx->saved_data["count"] = static_cast<int64_t>(xs.size());
     ctx->saved_data["s"] = s;
+    TORCH_CHECK_VALUE(!xs.empty(), "VectorSum: xs is empty");
     auto sum = xs[0] * s;
     for (size_t i = 1; i < xs.size(); ++i) {
       sum = sum + xs[i] * s;

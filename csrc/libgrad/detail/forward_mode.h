@@ -37,7 +37,7 @@ class DualCall {
         values_(values),
         mutated_(std::move(mutated)),
         inputs_(tensors_of(values)),
-        name_(c10::demangle(function.function->name())) {
+        name_(function_name(*function.function)) {
     for (const auto& input : inputs_) {
       tangents_.emplace_back(input._fw_grad(/*level=*/0));
       tracked_ |= grad_mode_ && input.requires_grad();

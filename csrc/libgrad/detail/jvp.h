@@ -29,7 +29,7 @@ class OutputTangents {
         inputs_(inputs),
         tangents_(tangents),
         outputs_(outputs),
-        name_(c10::demangle(function.function->name())) {}
+        name_(function_name(*function.function)) {}
 
   variable_list operator()() const {
     return function_.jvp != nullptr ? of_jvp() : of_backward();

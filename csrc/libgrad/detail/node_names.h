@@ -44,11 +44,15 @@ inline std::string_view first_argument(std::string_view type) {
   return type;
 }
 
+/// "Cube" for struct Cube, whatever namespace it is in.
+inline std::string function_name(const std::type_info& function) {
+  return std::string(without_namespace(c10::demangle(function.name())));
+}
+
 /// "CubeBackward" for struct Cube : Function<Cube>, as torch names the nodes of
 /// a Python Function.
 inline std::string node_name(const std::type_info& function) {
-  const auto type = c10::demangle(function.name());
-  return std::string(without_namespace(type)) + "Backward";
+  return function_name(function) + "Backward";
 }
 
 /// The same from what a node calls itself: "torch::autograd::CppNode<Cube>";

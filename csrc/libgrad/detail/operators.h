@@ -127,7 +127,7 @@ class OperatorCall {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       TORCH_CHECK(
           version(inputs_[i]) == versions_[i],
-          c10::demangle(function_.function->name()),
+          function_name(*function_.function),
           ": a compiler met an in-place Function (mark_dirty) that does not "
           "say so; name what it changes where it is defined: "
           "libgrad::mutates(\"x\")");

@@ -6,6 +6,7 @@
 #include <libgrad/detail/erased.h>
 
 #include <libgrad/detail/describe.h>
+#include <libgrad/detail/node_names.h>
 
 #include <ATen/Functions.h>
 #include <torch/csrc/autograd/variable.h>
@@ -52,7 +53,7 @@ inline variable_list backward(
   TORCH_CHECK(
       gradients.size() == count,
       "function ",
-      c10::demangle(function.function->name()),
+      function_name(*function.function),
       " returned an incorrect number of gradients (expected ",
       count,
       ", got ",
@@ -81,7 +82,7 @@ inline variable_list jvp(
   auto result = function.jvp(&ctx, std::move(all));
   TORCH_CHECK(
       result.size() == outputs,
-      c10::demangle(function.function->name()),
+      function_name(*function.function),
       ": jvp returned ",
       result.size(),
       " tangents for ",
@@ -117,7 +118,7 @@ inline std::pair<variable_list, Dims> vmap(
       function.vmap(info, dims, with_tensors(values, tensors));
   TORCH_CHECK(
       outputs.size() == out_dims.size(),
-      c10::demangle(function.function->name()),
+      function_name(*function.function),
       ": vmap returned ",
       out_dims.size(),
       " out_dims for ",

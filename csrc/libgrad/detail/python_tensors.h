@@ -23,6 +23,15 @@ struct TensorArgument {
   PyObject* object = nullptr;  // borrowed for the call
 };
 
+/// What def_function's functions return, under the names that their docstrings
+/// show.
+struct TensorResult : py::object {
+  explicit TensorResult(py::object result) : py::object(std::move(result)) {}
+};
+struct TupleResult : py::object {
+  explicit TupleResult(py::object result) : py::object(std::move(result)) {}
+};
+
 inline py::object to_python(const at::Tensor& tensor) {
   return tensor.defined()
              ? py::reinterpret_steal<py::object>(THPVariable_Wrap(tensor))
@@ -40,6 +49,15 @@ inline py::tuple to_python(const variable_list& tensors) {
 }  // namespace libgrad::detail
 
 namespace pybind11::detail {
+
+template <>
+struct handle_type_name<libgrad::detail::TensorResult> {
+  static constexpr auto name = const_name("torch.Tensor");
+};
+template <>
+struct handle_type_name<libgrad::detail::TupleResult> {
+  static constexpr auto name = const_name("tuple[torch.Tensor, ...]");
+};
 
 template <>
 struct type_caster<libgrad::detail::TensorArgument> {
