@@ -136,6 +136,34 @@ def test_nor_is_it_a_zero_under_torch_func(m, transform):
     assert not torch._C._are_functorch_transforms_active()
 
 
+@pytest.mark.parametrize("unseen", ["all", "part", "operator"])
+def test_nor_where_backward_is_zero_at_ones_or_one_part_of_it_is_seen(m, unseen):
+    x, t = (torch.rand(3, dtype=torch.float64) + 1 for _ in range(2))
+    with fwd.dual_level(), pytest.raises(NotImplementedError, match="Share: forward mode needs"):
+        m.share(fwd.make_dual(x, t), unseen)
+    with pytest.raises(NotImplementedError, match="Share: forward mode needs"):
+        torch.func.jvp(lambda x: m.share(x, unseen), (x,), (t,))
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_second_tangent_leaves_no_trace_in_the_graph(m, tracked):
+    """The node has an edge for what required grad, and has saved the very tensors it was given."""
+    x, w = (torch.randn(3, dtype=torch.float64) for _ in range(2))
+    x.requires_grad_(tracked)
+    with fwd.dual_level():
+        dual = fwd.make_dual(w, w)
+        y = m.product(fwd.make_dual(x, x), dual)
+        assert torch.equal(fwd.unpack_dual(y).tangent, 2 * x * w)
+        if not tracked:
+            assert y.grad_fn is None
+            return
+        assert [node is not None for node, _ in y.grad_fn.next_functions] == [True, False]
+        saved = y.grad_fn.saved_tensors[1]
+        assert not saved.requires_grad
+        assert torch.equal(fwd.unpack_dual(saved).tangent, w)
+        assert torch.equal(torch.autograd.grad(y.sum(), x)[0], w)
+
+
 def test_writing_to_a_view_cannot_leave_a_stale_tangent(m):
     """What shares memory with the input but not its tangent is made a copy."""
     x = torch.randn(2, 2, dtype=torch.float64)

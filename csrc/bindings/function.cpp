@@ -201,6 +201,10 @@ void bind_call(py::module_& m) {
 void bind_function(py::module_& m) {
   bind_leftover(m);
   bind_call(m);
+  m.attr("CANNOT_PUSH") = libgrad::detail::kCannotPush;
+  m.def("probe", wrap_pybind_function(&libgrad::detail::probe));
+  m.def("depends_on", &libgrad::detail::depends_on);
+  m.def("mismatch", wrap_pybind_function(&libgrad::detail::mismatch));
   m.def("is_single", [](const py::capsule& function) {
     return erased_in(function).single;
   });

@@ -16,9 +16,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch._C._functorch import TransformType, _add_batch_dim, _unwrap_batched
+from torch._C._functorch import (
+    TransformType,
+    _add_batch_dim,
+    _unwrap_batched,
+    _wrap_for_grad,
+)
+from torch._functorch.eager_transforms import _create_differentiable
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch.autograd.forward_ad import _set_fwd_grad_enabled
+from torch.utils._python_dispatch import _disable_current_modes
 
 from . import _C
 
@@ -117,53 +124,85 @@ class _Rule(torch.autograd.Function):
 
 def _jvp(ctx: Any, tangents: Sequence[torch.Tensor | None]) -> Sequence[torch.Tensor | None]:
     call, left = ctx.call, ctx.tail.left
-    saved = [None if tensor is None else _without_tangent(tensor) for tensor in ctx.saved_tensors]
+    saved: list[torch.Tensor | None] = [
+        None if tensor is None else _without_tangent(tensor) for tensor in ctx.saved_tensors
+    ]
     if call.has_jvp:
         result: Sequence[torch.Tensor | None] = call.jvp(left, saved, tangents, ctx.tail.outputs)
         return result
-    # The gradient is linear in the vector u that is pulled back, so the derivative of
-    # <backward(u), tangents> with respect to u is the Jacobian times the tangents.
-    live = [i for i, tangent in enumerate(tangents) if tangent is not None]
+    return _pushed(ctx, saved, tangents)
+
+
+def _pushed(
+    ctx: Any, saved: Sequence[torch.Tensor | None], tangents: Sequence[torch.Tensor | None]
+) -> Sequence[torch.Tensor | None]:
+    """Push `tangents` forward by backward.
+
+    The gradient is linear in the vector u that is pulled back, so the derivative of
+    <backward(u), tangents> with respect to u is the Jacobian times the tangents.
+    """
+    call, left = ctx.call, ctx.tail.left
+    pushed = [tangent for tangent in tangents if tangent is not None]
     places = [i for i, output in enumerate(ctx.outputs) if output is not None]
     zeros = [
         None if output is None else torch.zeros(output[0], dtype=output[1], device=output[2])
         for output in ctx.outputs
     ]
-    if not live or not places:
+    if not pushed or not places:
         return [None] * ctx.tail.outputs
 
-    def pull(*vectors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def pull(*primals: torch.Tensor) -> tuple[torch.Tensor, ...]:
         grads = list(zeros)
+        vectors = [primal.view_as(primal) for primal in primals]
         for place, vector in zip(places, vectors, strict=True):
             grads[place] = vector
         needs = [tangent is not None for tangent in tangents]
-        gradients = call.backward(left, saved, grads, needs)
+        gradients = call.backward(left, _asking_grad(ctx, saved, needs), grads, needs)
         for gradient, needed in zip(gradients, needs, strict=True):
-            if needed and gradient is not None and not gradient.requires_grad:
-                _check_zero(call, gradient)
+            if not needed or gradient is None or _C.depends_on(gradient, vectors):
+                continue
+            if _is_true(gradient):
+                raise NotImplementedError(f"{call.name}{_C.CANNOT_PUSH}")
         return tuple(
             torch.zeros_like(tangent) if gradient is None else gradient
             for gradient, tangent in zip(gradients, tangents, strict=True)
             if tangent is not None
         )
 
-    # Pulled back at ones: what does not depend on them and is not zero was made out of sight.
-    ones = [torch.ones_like(zero) for zero in zeros if zero is not None]
-    push = torch.func.vjp(pull, *ones)[1]
-    columns = iter(push(tuple(tangents[i] for i in live)))
-    return [next(columns) if i in places else None for i in range(ctx.tail.outputs)]
+    probes = [_C.probe(zero) for zero in zeros if zero is not None]
+    gradients, push, *_ = torch.func.vjp(pull, *probes)
+    columns = push(tuple(pushed))
+    wrong = _C.mismatch(gradients, pushed, probes, columns)
+    if wrong is not None and _is_true(wrong):
+        raise NotImplementedError(f"{call.name}{_C.CANNOT_PUSH}")
+    rest = iter(columns)
+    return [next(rest) if i in places else None for i in range(ctx.tail.outputs)]
 
 
-def _check_zero(call: _C.Call, gradient: torch.Tensor) -> None:
-    """Refuse a gradient that is no function of the vector that was pulled back, yet not zero."""
-    while torch._C._functorch.is_functorch_wrapped_tensor(gradient):
-        gradient = torch._C._functorch.get_unwrapped(gradient)
-    if type(gradient) is torch.Tensor and gradient.device.type != "meta" and gradient.any():
-        raise NotImplementedError(
-            f"{call.name}: forward mode needs a backward that is itself differentiable, or a jvp; "
-            "give the struct `static variable_list jvp(AutogradContext*, variable_list tangents)`, "
-            "or write backward in LibTorch's operators"
+def _asking_grad(
+    ctx: Any, saved: Sequence[torch.Tensor | None], needs: Sequence[bool]
+) -> list[torch.Tensor | None]:
+    """Return `saved` with requires_grad, for backward to ask, as in a plain call."""
+    level = retrieve_current_functorch_interpreter().level()
+    result = list(saved)
+    for i, (kind, place) in enumerate(ctx.tail.left.saved):
+        tensor = saved[i]
+        asks = (kind == _INPUT and needs[place]) or (
+            kind == _OUTPUT and ctx.outputs[place] is not None
         )
+        if tensor is not None and asks and _is_differentiable(tensor):
+            result[i] = _create_differentiable(_wrap_for_grad(tensor, level), level)
+    return result
+
+
+def _is_true(tensor: torch.Tensor) -> bool:
+    """Return True when an entry is not zero, at any level; False where there is none to read."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    if type(tensor) is not torch.Tensor or tensor.device.type == "meta":
+        return False
+    with _disable_current_modes():  # a tracer's business is not what is done here
+        return bool(tensor.any())
 
 
 def _vmap(

@@ -27,6 +27,7 @@ struct Cube : Function<Cube> {
 };
 
 /// x * w, which asks what is needed.
+/// x w, with all that a backward may ask before it computes a gradient.
 struct Product : Function<Product> {
   static Tensor forward(
       AutogradContext* ctx, const Tensor& x, const Tensor& w) {
@@ -37,7 +38,7 @@ struct Product : Function<Product> {
     const auto saved = ctx->get_saved_variables();
     variable_list result(2);
     for (size_t i = 0; i < 2; ++i) {
-      if (ctx->needs_input_grad(i)) {
+      if (ctx->needs_input_grad(i) && saved[i].requires_grad()) {
         result[i] = grads[0] * saved[1 - i].conj();
       }
     }
@@ -169,7 +170,8 @@ struct Exp : Function<Exp> {
     return y;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    return {grads[0] * ctx->get_saved_variables()[0].conj()};
+    const auto y = ctx->get_saved_variables()[0];
+    return {y.requires_grad() ? grads[0] * y.conj() : Tensor()};
   }
 };
 
@@ -340,6 +342,37 @@ struct Opaque : Function<Opaque> {
   }
 };
 
+/// An operator without a derivative.
+TORCH_LIBRARY(gallery_underived, ops) {
+  ops.def("copy(Tensor x) -> Tensor");
+  ops.impl("copy", c10::DispatchKey::CPU, [](const Tensor& x) {
+    return x.detach().clone();
+  });
+}
+
+/// x / sum(x), whose backward is zero at ones and out of autograd's sight: all
+/// of it, all but a part that is added, or by an operator without a derivative.
+struct Share : Function<Share> {
+  static Tensor forward(
+      AutogradContext* ctx, const Tensor& x, std::string unseen) {
+    ctx->save_for_backward({x});
+    ctx->saved_data["unseen"] = unseen;
+    return x / x.sum();
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto x = ctx->get_saved_variables()[0];
+    const auto unseen = ctx->saved_data["unseen"].toStringRef();
+    static const auto copy =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("gallery_underived::copy", "")
+            .typed<Tensor(const Tensor&)>();
+    const auto grad =
+        unseen == "operator" ? copy.call(grads[0]) : grads[0].detach();
+    const auto result = (grad - (grad * x).sum() / x.sum()) / x.sum();
+    return {unseen == "part" ? result + grads[0] * x : result, Tensor()};
+  }
+};
+
 /// |x|^2 of a complex x, real.
 struct Abs2 : Function<Abs2> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x) {
@@ -475,6 +508,7 @@ PYBIND11_MODULE(gallery, m) {
   def_function<Square>(m, "square", "x"_a);
   def_function<MappedSquare>(m, "mapped_square", "x"_a, "power"_a = 2);
   def_function<Opaque>(m, "opaque", "x"_a);
+  def_function<Share>(m, "share", "x"_a, "unseen"_a);
   def_function<Abs2>(m, "abs2", "x"_a);
   def_function<Scaled>(m, "scaled", "x"_a, "scales"_a);
   def_function<Sparse>(m, "sparse", "x"_a, "w"_a);

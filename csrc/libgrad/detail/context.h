@@ -4,6 +4,7 @@
 /// Relies on (covered by tests/test_function_transforms.py):
 /// - CppNode<> is a friend of AutogradContext, so that a specialisation for a
 ///   type of ours reaches its private members;
+/// - the requires_grad of a tensor that vmap wraps is of interest to nobody;
 /// - get_saved_variables() and needs_input_grad() answer with the overrides
 ///   that compiled autograd sets, where there are any.
 
@@ -11,6 +12,7 @@
 
 #include <libgrad/detail/signature.h>
 
+#include <algorithm>
 #include <unordered_set>
 
 namespace libgrad::detail {
@@ -152,6 +154,28 @@ inline std::pair<Leftover, variable_list> take(
   return {std::move(left), std::move(origin).constants()};
 }
 
+/// Lets a saved tensor that is mapped over answer requires_grad() as it would
+/// in a plain call: the wrapper that vmap makes of it has forgotten.
+inline void remember_grad(
+    const Leftover& left,
+    const Origin& origin,
+    const std::vector<bool>& needs,
+    const at::Tensor& tensor) {
+  const auto index = static_cast<size_t>(origin.index);
+  const bool differentiable =
+      origin.kind == Origin::kOutput && std::count(
+                                            left.non_differentiable.begin(),
+                                            left.non_differentiable.end(),
+                                            origin.index) == 0;
+  if (tensor.defined() && !tensor.requires_grad() &&
+      tensor.key_set().has(c10::DispatchKey::FuncTorchBatched) &&
+      torch::autograd::isDifferentiableType(tensor.scalar_type()) &&
+      (differentiable || (origin.kind == Origin::kInput &&
+                          index < needs.size() && needs[index]))) {
+    tensor.unsafeGetTensorImpl()->set_requires_grad(true);
+  }
+}
+
 /// Makes `ctx` hold what `left` describes, with these tensors in it: those of
 /// save_for_backward, then those of saved_data.
 inline void put(
@@ -165,6 +189,13 @@ inline void put(
     if (in_list) {
       ctx.saved_data[name] = c10::List<at::Tensor>();  // not the one in `left`
     }
+  }
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    remember_grad(
+        left,
+        i < count ? left.saved[i] : left.named[i - count].origin,
+        needs_input_grad,
+        tensors[i]);
   }
   for (size_t i = 0; i < left.named.size(); ++i) {
     auto& value = ctx.saved_data[left.named[i].name];

@@ -20,6 +20,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace libgrad::detail {
 
@@ -67,8 +68,9 @@ class DualCall {
   }
 
  private:
-  /// Fills in what `apply` is given: copies of what it changes, and at least
-  /// one tensor that requires grad, so that it makes a node.
+  /// Fills in what `apply` is given: copies of what it changes, and tensors
+  /// that require grad for those with a tangent. So it makes a node, and F
+  /// finds what it asks of its arguments (requires_grad()) as in reverse mode.
   void track() {
     at::AutoGradMode grad_mode(true);
     given_ = inputs_;
@@ -76,8 +78,8 @@ class DualCall {
       at::AutoFwGradMode no_forward_mode(false);
       given_[place] = given_[place].clone();
     }
-    for (size_t i = 0; i < given_.size() && !tracked_; ++i) {
-      if (tangents_[i].defined()) {
+    for (size_t i = 0; i < given_.size(); ++i) {
+      if (tangents_[i].defined() && !given_[i].requires_grad()) {
         const auto tangent = given_[i]._fw_grad(/*level=*/0);
         given_[i] = given_[i].detach();
         if (tangent.defined()) {
@@ -86,7 +88,7 @@ class DualCall {
         auto node = make_node<torch::autograd::Identity>();
         node->add_input_metadata(given_[i]);
         torch::autograd::impl::set_gradient_edge(given_[i], {node, 0});
-        break;
+        stand_ins_[node.get()] = i;
       }
     }
   }
@@ -134,7 +136,7 @@ class DualCall {
   /// too.
   void attach() {
     auto saved = tracked_ ? context_->get_saved_variables() : variable_list();
-    bool resave = false;
+    bool resave = take_out_stand_ins(saved);
     for (size_t i = 0; i < outputs_.size(); ++i) {
       auto& output = outputs_[i];
       if (!output.defined()) {
@@ -162,6 +164,26 @@ class DualCall {
       context_->save_for_backward(std::move(saved));
       function_.resave(*node_);
     }
+  }
+
+  /// Leaves of the stand-ins neither an edge nor, in `saved`, a tensor; true
+  /// when there was one.
+  bool take_out_stand_ins(variable_list& saved) {
+    const auto& edges = node_->next_edges();
+    for (size_t i = 0; tracked_ && i < edges.size(); ++i) {
+      if (stand_ins_.count(edges[i].function.get()) != 0) {
+        node_->set_next_edge(i, {});
+      }
+    }
+    bool found = false;
+    for (auto& tensor : saved) {
+      const auto* maker = tensor.defined() ? tensor.grad_fn().get() : nullptr;
+      if (const auto it = stand_ins_.find(maker); it != stand_ins_.end()) {
+        tensor = inputs_[it->second];
+        found = true;
+      }
+    }
+    return found;
   }
 
   /// `output` out of the graph that was made for the tangents alone. A view of
@@ -212,6 +234,7 @@ class DualCall {
   bool tracked_ = false;
   variable_list tangents_;
   variable_list given_;  // to apply
+  std::unordered_map<const torch::autograd::Node*, size_t> stand_ins_;
   variable_list outputs_;
   variable_list changed_;  // the outputs as apply returned them
   variable_list out_tangents_;

@@ -8,9 +8,16 @@
 
 #include <libgrad/detail/pieces.h>
 
+#include <libgrad/detail/transpose.h>
+
 #include <torch/csrc/autograd/autograd.h>
 
 namespace libgrad::detail {
+
+inline constexpr const char* kCannotPush =
+    ": forward mode needs a backward that is itself differentiable, or a jvp; "
+    "give the struct `static variable_list jvp(AutogradContext*, variable_list "
+    "tangents)`, or write backward in LibTorch's operators";
 
 /// Tangents of `outputs`, which F::apply returned with `context` as their
 /// node's; undefined where there is none. Runs with forward mode off.
@@ -71,20 +78,27 @@ class OutputTangents {
     for (size_t i = 0; i < outputs_.size(); ++i) {
       if (outputs_[i].defined() && outputs_[i].requires_grad()) {
         places.push_back(i);
-        vectors.push_back(at::ones_like(outputs_[i]).requires_grad_());
+        const auto vector = probe(outputs_[i]).requires_grad_();
+        vectors.push_back(vector.view_as(vector));
         result[i] = at::zeros_like(outputs_[i]);
       }
     }
-    const auto [linear, tangents] = pulled_back(places, vectors);
-    if (!linear.empty()) {
-      const auto columns = torch::autograd::grad(
-          linear, vectors, tangents, /*retain=*/true, grad_mode_, true);
-      for (size_t i = 0; i < places.size(); ++i) {
-        if (columns[i].defined()) {
-          result[places[i]] = columns[i];
-        }
+    const auto [gradients, tangents] = pulled_back(places, vectors);
+    if (gradients.empty()) {
+      return result;
+    }
+    auto columns = torch::autograd::grad(
+        gradients, vectors, tangents, /*retain=*/true, grad_mode_, true);
+    for (size_t i = 0; i < places.size(); ++i) {
+      if (columns[i].defined()) {
+        result[places[i]] = columns[i];
+      } else {
+        columns[i] = result[places[i]];
       }
     }
+    const auto wrong = mismatch(gradients, tangents, vectors, columns);
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        !wrong || !wrong->item<bool>(), name_, kCannotPush);
     return result;
   }
 
@@ -109,7 +123,7 @@ class OutputTangents {
     Context::needs_input_grad(context_).reset();
     std::pair<variable_list, variable_list> result;
     for (size_t i = 0; i < gradients.size(); ++i) {
-      if (tangents_[i].defined() && depends_on_vector(gradients[i])) {
+      if (tangents_[i].defined() && varies(gradients[i], vectors)) {
         result.first.push_back(
             at::sum_to(gradients[i], inputs_[i].sizes())
                 .to(inputs_[i].scalar_type()));
@@ -120,17 +134,13 @@ class OutputTangents {
   }
 
   /// False for a gradient that is zero whatever is pulled back. One that is
-  /// neither that nor in the graph was made out of autograd's sight.
-  bool depends_on_vector(const at::Tensor& product) const {
-    if (!product.defined() || product.requires_grad()) {
+  /// not, yet does not depend on `vectors`, was made out of autograd's sight.
+  bool varies(const at::Tensor& product, const variable_list& vectors) const {
+    if (!product.defined() || depends_on(product, vectors)) {
       return product.defined();
     }
     TORCH_CHECK_NOT_IMPLEMENTED(
-        product.eq(0).all().item<bool>(),
-        name_,
-        ": forward mode needs a backward that is itself differentiable, or a "
-        "jvp; give the struct `static variable_list jvp(AutogradContext*, "
-        "variable_list tangents)`, or write backward in LibTorch's operators");
+        product.eq(0).all().item<bool>(), name_, kCannotPush);
     return false;
   }
 
