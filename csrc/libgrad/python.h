@@ -42,22 +42,29 @@ struct Loaded<at::Tensor> {
   static const at::Tensor& value(const type& loaded) { return loaded.tensor; }
 };
 template <>
-struct Loaded<std::optional<at::Tensor>> {
-  using type = std::optional<TensorArgument>;
-  static std::optional<at::Tensor> value(const type& loaded) {
-    return loaded ? std::optional(loaded->tensor) : std::nullopt;
+struct Loaded<at::Scalar> {
+  using type = ScalarArgument;
+  static const at::Scalar& value(const type& loaded) { return loaded.scalar; }
+};
+template <class T>
+concept LoadedApart = !std::is_same_v<typename Loaded<T>::type, T>;
+template <LoadedApart T>
+struct Loaded<std::optional<T>> {
+  using type = std::optional<typename Loaded<T>::type>;
+  static std::optional<T> value(const type& loaded) {
+    return loaded ? std::optional<T>(Loaded<T>::value(*loaded)) : std::nullopt;
   }
 };
-template <>
-struct Loaded<variable_list> {
-  using type = std::vector<TensorArgument>;
-  static variable_list value(const type& loaded) {
-    variable_list tensors;
-    tensors.reserve(loaded.size());
+template <LoadedApart T>
+struct Loaded<std::vector<T>> {
+  using type = std::vector<typename Loaded<T>::type>;
+  static std::vector<T> value(const type& loaded) {
+    std::vector<T> values;
+    values.reserve(loaded.size());
     for (const auto& argument : loaded) {
-      tensors.push_back(argument.tensor);
+      values.push_back(Loaded<T>::value(argument));
     }
-    return tensors;
+    return values;
   }
 };
 template <class Arg>
@@ -207,6 +214,10 @@ void def_function(py::module_& m, const char* name, const Extra&... extra) {
       "def_function: LibTorch does not see the tensors in this argument of "
       "forward and would drop their gradients; take Tensor, "
       "std::optional<Tensor>, or a list of tensors");
+  static_assert(
+      !detail::any_is_bools<detail::args_t<Fn>>,
+      "def_function: an at::ArrayRef<bool> cannot point into what C++ keeps a "
+      "list of bool in; take std::vector<bool>");
   const detail::Bound<Fn> bound{new py::object()};
   detail::with_extras(
       [&](const auto&... options) {

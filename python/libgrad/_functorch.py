@@ -48,6 +48,10 @@ class _Tail:
             raise self._left
         return self._left
 
+    @property
+    def non_differentiable(self) -> Sequence[int]:
+        return () if isinstance(self._left, Exception) else self._left.non_differentiable
+
 
 def apply(bound: Bound, call: _C.Call) -> list[torch.Tensor]:
     """Return the outputs of `call`, as the transforms that are active see them."""
@@ -62,6 +66,8 @@ def apply(bound: Bound, call: _C.Call) -> list[torch.Tensor]:
     for place, source in enumerate(tail.left.input_of_output if call.mutated else ()):
         if source in call.mutated:
             outputs[place] = originals[source].copy_(outputs[place])
+    for place in tail.non_differentiable:  # which the rule that torch makes for vmap forgets
+        outputs[place] = outputs[place].detach()
     return outputs
 
 
@@ -93,10 +99,12 @@ class _Rule(torch.autograd.Function):
         ctx.save_for_backward(*saved)
         ctx.save_for_forward(*saved)
         ctx.outputs = [
-            None
-            if place in left.non_differentiable or not _is_differentiable(output)
-            else (output.shape, output.dtype, output.device)
+            (output.shape, output.dtype, output.device) for output in outputs[: ctx.tail.outputs]
+        ]
+        ctx.places = [
+            place
             for place, output in enumerate(outputs[: ctx.tail.outputs])
+            if place not in left.non_differentiable and _is_differentiable(output)
         ]
         ctx.mark_non_differentiable(
             *(outputs[place] for place in left.non_differentiable), *constants
@@ -143,16 +151,18 @@ def _pushed(
     """
     call, left = ctx.call, ctx.tail.left
     pushed = [tangent for tangent in tangents if tangent is not None]
-    places = [i for i, output in enumerate(ctx.outputs) if output is not None]
-    zeros = [
-        None if output is None else torch.zeros(output[0], dtype=output[1], device=output[2])
-        for output in ctx.outputs
-    ]
+    places: list[int] = ctx.places
     if not pushed or not places:
         return [None] * ctx.tail.outputs
+    zeros = [
+        torch.zeros(shape, dtype=dtype, device=device)
+        if left.materialize or place in places
+        else None
+        for place, (shape, dtype, device) in enumerate(ctx.outputs)
+    ]
 
     def pull(*primals: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        grads = list(zeros)
+        grads: list[torch.Tensor | None] = list(zeros)
         vectors = [primal.view_as(primal) for primal in primals]
         for place, vector in zip(places, vectors, strict=True):
             grads[place] = vector
@@ -169,7 +179,7 @@ def _pushed(
             if tangent is not None
         )
 
-    probes = [_C.probe(zero) for zero in zeros if zero is not None]
+    probes = [_C.probe(zero) for i, zero in enumerate(zeros) if zero is not None and i in places]
     gradients, push, *_ = torch.func.vjp(pull, *probes)
     columns = push(tuple(pushed))
     wrong = _C.mismatch(gradients, pushed, probes, columns)
@@ -187,9 +197,7 @@ def _asking_grad(
     result = list(saved)
     for i, (kind, place) in enumerate(ctx.tail.left.saved):
         tensor = saved[i]
-        asks = (kind == _INPUT and needs[place]) or (
-            kind == _OUTPUT and ctx.outputs[place] is not None
-        )
+        asks = (kind == _INPUT and needs[place]) or (kind == _OUTPUT and place in ctx.places)
         if tensor is not None and asks and _is_differentiable(tensor):
             result[i] = _create_differentiable(_wrap_for_grad(tensor, level), level)
     return result

@@ -24,6 +24,13 @@ def schema(
     if not all(types):
         return None
     aliases = {place: chr(ord("a") + i) for i, place in enumerate(mutated)}
+    defaults = [
+        _default(type_, parameter[2]) if len(parameter) > 2 else None
+        for type_, parameter in zip(types, parameters, strict=True)
+    ]
+    # A positional argument without a default, or one that no schema can tell, ends those before it.
+    ends = [i for i, d in enumerate(defaults) if d is None and not parameters[i][1]]
+    first = ends[-1] if ends else 0
     parts: list[str] = []
     keyword_only = False
     for place, (type_, argument, parameter) in enumerate(
@@ -34,7 +41,7 @@ def schema(
             parts.append("*")
         if place in aliases:
             type_ = type_.replace("Tensor", f"Tensor({aliases[place]}!)", 1)
-        default = _default(type_, parameter[2]) if len(parameter) > 2 else None
+        default = defaults[place] if place >= first or keyword_only else None
         parts.append(f"{type_} {argument}" + (f"={default}" if default else ""))
     result = "Tensor" if single else "Tensor[]"
     if single and len(mutated) == 1:
@@ -45,11 +52,13 @@ def schema(
 def _default(type_: str, value: Any) -> str | None:
     """`value` in the words of a schema, or None when it has none."""
     base = type_.removesuffix("?")
+    if "complex" in base:  # which torch 2.13 reads wrongly
+        return None
     if value is None:
         return "None"
     if isinstance(value, bool):
         return str(value)
-    if base.endswith("[]") and isinstance(value, list | tuple):
+    if base in ("int[]", "float[]", "bool[]") and isinstance(value, list | tuple):
         items = [_default(base.removesuffix("[]"), item) for item in value]
         return None if None in items else f"[{', '.join(filter(None, items))}]"
     if isinstance(value, str):

@@ -1,5 +1,7 @@
 /// C++ Functions of every kind, bound for tests/test_python_h.py.
 
+#include "wild.h"
+
 #include <libgrad/python.h>
 
 #include <ATen/ATen.h>
@@ -268,4 +270,25 @@ PYBIND11_MODULE(functions, m) {
   def_function<SavesIntermediate>(m, "saves_intermediate", "x"_a);
   def_function<Raise>(m, "raises", "x"_a, "forward"_a = "", "backward"_a = "");
   def_function<Meet>(m, "meet", "x"_a, "parties"_a);
+  def_function<wild::OneForTheList>(
+      m, "one_for_the_list", "x"_a, "offsets"_a, "w"_a);
+  def_function<wild::Numbers>(
+      m,
+      "numbers",
+      "x"_a,
+      "by"_a,
+      "plus"_a = py::none(),
+      "more"_a = py::list());
+  def_function<wild::Rare>(
+      m,
+      "rare",
+      "x"_a,
+      "w"_a,
+      "mode"_a = py::none(),
+      "format"_a = at::MemoryFormat::Contiguous,
+      "factor"_a = 1.0,
+      "shape"_a = py::none());
+  def_function<wild::Twice>(m, "twice", "x"_a);
+  def_function<wild::AsItIs>(m, "as_it_is", "x"_a, "w"_a);
+  def_function<wild::Part>(m, "part", "x"_a);
 }

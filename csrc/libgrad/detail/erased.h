@@ -68,7 +68,7 @@ struct Erase<Fn, std::tuple<Args...>> {
   template <class Body>
   static auto with(Arguments values, const Body& body) {
     return [&]<size_t... I>(std::index_sequence<I...>) {
-      const std::tuple<stored_t<Args>...> stored{
+      std::tuple<stored_t<Args>...> stored{
           unpack<stored_t<Args>>(values[I])...};
       return body(pass<Args>(std::get<I>(stored))...);
     }(std::index_sequence_for<Args...>());

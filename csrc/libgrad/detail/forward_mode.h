@@ -142,6 +142,11 @@ class DualCall {
       if (!output.defined()) {
         continue;
       }
+      const auto first = index_of(changed_, changed_[i].unsafeGetTensorImpl());
+      if (first < static_cast<int64_t>(i)) {  // the same tensor once more
+        output = outputs_[first];
+        continue;
+      }
       const auto number = output.output_nr();
       const bool mine = output.grad_fn().get() == node_.get();
       if (!tracked_) {

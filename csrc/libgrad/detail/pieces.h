@@ -28,6 +28,14 @@ inline Forward forward(
   Forward result;
   result.outputs = function.forward(&ctx, with_tensors(values, tensors));
   std::tie(result.left, result.constants) = take(ctx, tensors, result.outputs);
+  for (size_t i = 0; i < result.outputs.size(); ++i) {
+    const auto input = result.left.input_of_output[i];
+    const auto& dirty = result.left.dirty;
+    if (input >= 0 && std::count(dirty.begin(), dirty.end(), input) == 0) {
+      auto& output = result.outputs[i];
+      output = output.view_as(output);  // as apply does
+    }
+  }
   for (const auto input : result.left.dirty) {
     const auto output = index_of(
         result.outputs,
@@ -45,7 +53,14 @@ inline variable_list backward(
     AutogradContext& ctx,
     Arguments values,
     variable_list grads) {
-  auto gradients = function.backward(&ctx, std::move(grads));
+  std::vector<int64_t> sizes;
+  for (const auto& value : values) {
+    sizes.push_back(
+        value.isTensorList()
+            ? static_cast<int64_t>(value.toTensorVector().size())
+            : 1);
+  }
+  auto gradients = widened(function.backward(&ctx, std::move(grads)), sizes);
   const auto [places, count] = gradient_places(values);
   while (gradients.size() > count && !gradients.back().defined()) {
     gradients.pop_back();

@@ -23,6 +23,12 @@ struct TensorArgument {
   PyObject* object = nullptr;  // borrowed for the call
 };
 
+/// A number as an argument, beside the object.
+struct ScalarArgument {
+  at::Scalar scalar;
+  PyObject* object = nullptr;  // borrowed for the call
+};
+
 /// What def_function's functions return, under the names that their docstrings
 /// show.
 struct TensorResult : py::object {
@@ -57,6 +63,49 @@ struct handle_type_name<libgrad::detail::TensorResult> {
 template <>
 struct handle_type_name<libgrad::detail::TupleResult> {
   static constexpr auto name = const_name("tuple[torch.Tensor, ...]");
+};
+
+template <>
+struct type_caster<libgrad::detail::ScalarArgument> {
+  PYBIND11_TYPE_CASTER(
+      libgrad::detail::ScalarArgument,
+      const_name("bool | int | float | complex"));
+
+  bool load(handle source, bool) {
+    PyObject* object = source.ptr();
+    if (THPVariable_Check(object) || !PyNumber_Check(object)) {
+      return false;
+    }
+    value.object = object;
+    if (PyBool_Check(object)) {
+      value.scalar = object == Py_True;
+    } else if (PyIndex_Check(object)) {
+      const auto number = PyNumber_AsSsize_t(object, PyExc_OverflowError);
+      value.scalar = static_cast<int64_t>(number);
+    } else if (PyComplex_Check(object) || is_imaginary(source)) {
+      const auto number = PyComplex_AsCComplex(object);
+      value.scalar = c10::complex<double>(number.real, number.imag);
+    } else {
+      value.scalar = PyFloat_AsDouble(object);
+    }
+    if (PyErr_Occurred() != nullptr) {
+      PyErr_Clear();
+      return false;
+    }
+    return true;
+  }
+
+  static bool is_imaginary(handle number) {  // numpy.complex64 is no complex
+    return PyObject_HasAttrString(number.ptr(), "imag") != 0 &&
+           PyObject_IsTrue(number.attr("imag").ptr()) == 1;
+  }
+
+  static handle cast(
+      const libgrad::detail::ScalarArgument& argument,
+      return_value_policy,
+      handle) {
+    return handle(argument.object).inc_ref();
+  }
 };
 
 template <>

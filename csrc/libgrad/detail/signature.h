@@ -6,11 +6,13 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <array>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -54,6 +56,10 @@ template <>
 struct Stored<std::string_view> {
   using type = std::string;
 };
+template <class T>
+struct Stored<std::optional<T>> {
+  using type = std::optional<typename Stored<T>::type>;
+};
 template <class Arg>
 using stored_t = typename Stored<std::decay_t<Arg>>::type;
 
@@ -64,6 +70,12 @@ decltype(auto) pass(const stored_t<Arg>& value) {
   using T = std::decay_t<Arg>;
   if constexpr (std::is_same_v<T, variable_list>) {
     return at::TensorList(value);
+  } else if constexpr (std::is_rvalue_reference_v<Arg>) {
+    return T(value);
+  } else if constexpr (
+      std::is_lvalue_reference_v<Arg> &&
+      !std::is_const_v<std::remove_reference_t<Arg>>) {
+    return const_cast<T&>(value);  // it was made for this call
   } else if constexpr (std::is_same_v<T, stored_t<Arg>>) {
     return (value);
   } else {
@@ -81,6 +93,45 @@ decltype(auto) declared(Value&& value) {
   }
 }
 
+/// How many gradients LibTorch wants for an argument.
+template <class Arg, class Value>
+int64_t size_of(const Value& value) {
+  if constexpr (std::is_same_v<std::decay_t<Arg>, variable_list>) {
+    return static_cast<int64_t>(value.size());
+  } else {
+    return 1;
+  }
+}
+
+/// What a backward returned, with one gradient for each tensor of a list:
+/// `sizes` are how many each argument wants. A struct written for LibTorch
+/// alone returns one undefined tensor for the whole of a std::vector<Tensor>.
+inline variable_list widened(
+    variable_list gradients, const std::vector<int64_t>& sizes) {
+  int64_t wanted = 0;
+  for (const auto size : sizes) {
+    wanted += size;
+  }
+  const auto given = static_cast<int64_t>(gradients.size());
+  if (given == wanted || given < static_cast<int64_t>(sizes.size())) {
+    return gradients;
+  }
+  variable_list result;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] == 1) {
+      result.push_back(gradients[i]);
+    } else if (gradients[i].defined()) {
+      return gradients;
+    } else {
+      result.resize(result.size() + static_cast<size_t>(sizes[i]));
+    }
+  }
+  for (size_t i = sizes.size(); i < gradients.size(); ++i) {
+    result.push_back(gradients[i]);  // one too many is LibTorch's to judge
+  }
+  return result;
+}
+
 /// Fn for LibTorch's `apply`: Fn itself, or, where `forward` takes a
 /// std::vector<Tensor>, whose gradients LibTorch would drop, Fn behind a
 /// TensorList.
@@ -91,12 +142,19 @@ struct Tracked<Fn, std::tuple<Args...>>
     : torch::autograd::Function<Tracked<Fn, std::tuple<Args...>>> {
   static constexpr bool is_traceable = Fn::is_traceable;
 
+  static constexpr const char* kSizes = "libgrad::sizes";
+
   template <class... Values>
   static auto forward(AutogradContext* ctx, Values&&... values) {
-    return Fn::forward(ctx, declared<Args>(std::forward<Values>(values))...);
+    const std::vector<int64_t> sizes{size_of<Args>(values)...};
+    auto outputs =
+        Fn::forward(ctx, declared<Args>(std::forward<Values>(values))...);
+    ctx->saved_data[kSizes] = sizes;
+    return outputs;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    return Fn::backward(ctx, grads);
+    const auto sizes = ctx->saved_data[kSizes].toIntVector();
+    return widened(Fn::backward(ctx, grads), sizes);
   }
 };
 
@@ -144,6 +202,14 @@ template <class T, class U>
 inline constexpr bool holds_tensors<std::pair<T, U>> =
     holds_tensors<T> || holds_tensors<U>;
 
+template <class K, class V>
+inline constexpr bool holds_tensors<std::map<K, V>> = holds_tensors<V>;
+template <class K, class V>
+inline constexpr bool holds_tensors<std::unordered_map<K, V>> =
+    holds_tensors<V>;
+template <class K, class V>
+inline constexpr bool holds_tensors<c10::Dict<K, V>> = holds_tensors<V>;
+
 template <class T>
 inline constexpr bool hides_tensors =
     holds_tensors<T> && !std::is_same_v<T, at::Tensor> &&
@@ -155,6 +221,12 @@ inline constexpr bool any_hides_tensors = false;
 template <class... Args>
 inline constexpr bool any_hides_tensors<std::tuple<Args...>> =
     (hides_tensors<stored_t<Args>> || ...);
+
+template <class Args>
+inline constexpr bool any_is_bools = false;
+template <class... Args>
+inline constexpr bool any_is_bools<std::tuple<Args...>> =
+    (std::is_same_v<std::decay_t<Args>, c10::ArrayRef<bool>> || ...);
 
 /// What the schema of an operator calls an argument kept as T; empty for what
 /// no operator takes.
@@ -184,6 +256,10 @@ std::string schema_type() {
     return "Device";
   } else if constexpr (std::is_same_v<T, at::ScalarType>) {
     return "ScalarType";
+  } else if constexpr (std::is_same_v<T, at::MemoryFormat>) {
+    return "MemoryFormat";
+  } else if constexpr (std::is_same_v<T, c10::complex<double>>) {
+    return "complex";
   } else {
     return "";
   }
@@ -201,7 +277,8 @@ template <class T>
 inline constexpr bool is_plain =
     std::is_same_v<T, at::Tensor> || std::is_same_v<T, bool> ||
     std::is_same_v<T, c10::SymInt> || std::is_same_v<T, std::string> ||
-    std::is_same_v<T, at::Scalar> || std::is_same_v<T, at::Device>;
+    std::is_same_v<T, at::Scalar> || std::is_same_v<T, at::Device> ||
+    std::is_same_v<T, c10::complex<double>>;
 
 template <class T>
 at::IValue pack(const T& value) {
@@ -211,7 +288,9 @@ at::IValue pack(const T& value) {
     return at::IValue(static_cast<int64_t>(value));
   } else if constexpr (std::is_floating_point_v<T>) {
     return at::IValue(static_cast<double>(value));
-  } else if constexpr (std::is_same_v<T, at::ScalarType>) {
+  } else if constexpr (
+      std::is_same_v<T, at::ScalarType> ||
+      std::is_same_v<T, at::MemoryFormat>) {
     return at::IValue(static_cast<int64_t>(value));
   } else if constexpr (std::is_same_v<T, variable_list>) {
     return at::IValue(c10::List<at::Tensor>(at::TensorList(value)));
@@ -242,6 +321,8 @@ T unpack(const at::IValue& value) {
     return static_cast<T>(value.toDouble());
   } else if constexpr (std::is_same_v<T, at::ScalarType>) {
     return value.toScalarType();
+  } else if constexpr (std::is_same_v<T, at::MemoryFormat>) {
+    return value.toMemoryFormat();
   } else if constexpr (std::is_same_v<T, variable_list>) {
     return value.toTensorVector();
   } else if constexpr (is_vector<T>) {
