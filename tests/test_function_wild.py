@@ -115,3 +115,44 @@ def test_output_that_is_not_differentiable_stays_so(m):
     first, second = torch.func.vmap(m.part)(x.requires_grad_())
     assert not first.requires_grad
     assert second.requires_grad
+
+
+def derivatives(f, x):
+    """Each by another route, the second one for functions of one number."""
+    one = lambda x: f(x[None])[0]
+    return {
+        "grad": torch.func.grad(lambda x: f(x).sum())(x),
+        "vmap": torch.func.vmap(torch.func.grad(one))(x),
+        "jvp": torch.func.jvp(f, (x,), (torch.ones_like(x),))[1],
+        "twice": torch.func.vmap(torch.func.grad(torch.func.grad(one)))(x),
+        "hessian": torch.func.hessian(lambda x: f(x).sum())(x).diagonal(),
+        "forward": torch.func.vmap(torch.func.jacfwd(torch.func.jacfwd(one)))(x),
+    }
+
+
+@pytest.mark.parametrize(("name", "power"), [("calls_ours", 3), ("deep", 4), ("doubles", 1)])
+def test_derivatives_by_every_route(m, name, power):
+    (x,) = vectors(1)
+    plain = (lambda x: x * 2) if name == "doubles" else (lambda x: x**power)
+    torch.testing.assert_close(derivatives(getattr(m, name), x), derivatives(plain, x))
+    if power == 1:
+        return
+    leaf = x.clone().requires_grad_()
+    with fwd.dual_level():
+        y = getattr(m, name)(fwd.make_dual(leaf, torch.ones_like(x)))
+        (gradient,) = torch.autograd.grad(y.sum(), leaf)
+        expected = power * (power - 1) * x ** (power - 2)
+        torch.testing.assert_close(fwd.unpack_dual(gradient).tangent, expected)
+
+
+@pytest.mark.parametrize("transform", ["grad", "jvp"])
+def test_backward_that_calls_apply_is_told_what_to_do(m, transform):
+    (x,) = vectors(1)
+    assert torch.equal(m.calls_apply(x), x * x * x)
+    with pytest.raises(
+        RuntimeError, match=r"^Calls<true>: it calls another C\+\+ Function .*apply<G>"
+    ):
+        if transform == "grad":
+            torch.func.grad(lambda x: m.calls_apply(x).sum())(x)
+        else:
+            torch.func.jvp(m.calls_apply, (x,), (x,))

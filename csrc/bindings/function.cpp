@@ -15,7 +15,7 @@ using namespace libgrad::detail;
 using MaybeTensors = std::vector<std::optional<at::Tensor>>;
 
 /// A Function and the arguments of one call.
-struct Call {
+struct OneCall {
   const Erased* function;
   std::vector<int64_t> mutated;  // arguments
   std::vector<at::IValue> values;
@@ -89,54 +89,56 @@ void bind_leftover(py::module_& m) {
 }
 
 void bind_call(py::module_& m) {
-  py::class_<Call>(m, "Call", "A Function and the arguments of one call.")
+  py::class_<OneCall>(m, "Call", "A Function and the arguments of one call.")
       .def(
           py::init([](const py::capsule& function,
                       std::vector<int64_t> mutated,
                       const py::capsule& values) {
-            return Call{
+            return OneCall{
                 &erased_in(function),
                 std::move(mutated),
                 content<std::vector<at::IValue>>(values, kValuesCapsule)};
           }))
       .def_property_readonly(
           "name",
-          [](const Call& call) {
+          [](const OneCall& call) {
             return libgrad::detail::function_name(*call.function->function);
           })
       .def_property_readonly(
           "mutated",
-          [](const Call& call) {
+          [](const OneCall& call) {
             return tensor_places(call.values, call.mutated);
           })
       .def_property_readonly(
           "tensors",
-          [](const Call& call) { return to_python(tensors_of(call.values)); })
+          [](const OneCall& call) {
+            return to_python(tensors_of(call.values));
+          })
       .def_property_readonly(
           "has_jvp",
-          [](const Call& call) { return call.function->jvp != nullptr; })
+          [](const OneCall& call) { return call.function->jvp != nullptr; })
       .def_property_readonly(
           "has_vmap",
-          [](const Call& call) { return call.function->vmap != nullptr; })
-      .def("apply", wrap_pybind_function([](const Call& call) {
+          [](const OneCall& call) { return call.function->vmap != nullptr; })
+      .def("apply", wrap_pybind_function([](const OneCall& call) {
              return result_of(*call.function, without_gil([&] {
                return apply(*call.function, call.values, call.mutated);
              }));
            }))
-      .def("apply_as_operator", wrap_pybind_function([](const Call& call) {
+      .def("apply_as_operator", wrap_pybind_function([](const OneCall& call) {
              return result_of(*call.function, without_gil([&] {
                return OperatorCall(*call.function, call.values, call.mutated)();
              }));
            }))
       .def(
           "result",
-          [](const Call& call, const variable_list& outputs) {
+          [](const OneCall& call, const variable_list& outputs) {
             return result_of(*call.function, outputs);
           })
       .def(
           "forward",
           wrap_pybind_function(
-              [](const Call& call, const variable_list& tensors) {
+              [](const OneCall& call, const variable_list& tensors) {
                 auto done = without_gil([&] {
                   return forward(*call.function, call.values, tensors);
                 });
@@ -147,7 +149,7 @@ void bind_call(py::module_& m) {
               }))
       .def(
           "backward",
-          wrap_pybind_function([](const Call& call,
+          wrap_pybind_function([](const OneCall& call,
                                   const Leftover& left,
                                   const MaybeTensors& saved,
                                   const MaybeTensors& grads,
@@ -161,7 +163,7 @@ void bind_call(py::module_& m) {
           }))
       .def(
           "jvp",
-          wrap_pybind_function([](const Call& call,
+          wrap_pybind_function([](const OneCall& call,
                                   const Leftover& left,
                                   const MaybeTensors& saved,
                                   const MaybeTensors& tangents,
@@ -179,7 +181,7 @@ void bind_call(py::module_& m) {
           }))
       .def(
           "vmap",
-          wrap_pybind_function([](const Call& call,
+          wrap_pybind_function([](const OneCall& call,
                                   const libgrad::Dims& in_dims,
                                   const variable_list& tensors,
                                   int64_t batch_size,
@@ -231,7 +233,7 @@ void bind_function(py::module_& m) {
             mutated,
             [rule, mutated, &erased](std::vector<at::IValue> values) {
               py::gil_scoped_acquire gil;
-              return rule(Call{&erased, mutated, std::move(values)})
+              return rule(OneCall{&erased, mutated, std::move(values)})
                   .cast<variable_list>();
             });
       }));

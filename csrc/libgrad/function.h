@@ -32,6 +32,9 @@ namespace libgrad {
 ///     auto dy = y._fw_grad(level);
 ///     torch::autograd::forward_ad::exit_dual_level(level);
 ///
+/// Under torch.func, too, once def_function<Fn> (<libgrad/python.h>) has bound
+/// it: so `backward` calls another Function.
+///
 /// Throws NotImplementedError when the tangents cannot be had.
 /// Source: J t = d<backward(u), t>/du, J. Townsend, "A new trick for
 /// calculating Jacobian vector products", 2017.

@@ -132,6 +132,7 @@ struct Bound<Fn, std::tuple<Args...>> {
 
   Result operator()(const loaded_t<Args>&... args) const {
     if (functorch_active() || at::impl::torch_function_mode_enabled() ||
+        c10::impl::TorchDispatchModeTLS::any_modes_set() ||
         (is_special(args) || ...)) [[unlikely]] {
       return Result(call_special(args...));
     }

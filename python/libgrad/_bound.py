@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from torch.overrides import handle_torch_function, has_torch_function
+from torch.utils._python_dispatch import _disable_current_modes
 
 from . import _C
 from ._dynamo import on_dynamo
 from ._schema import schema
 
+_PROXY = torch._C._TorchDispatchModeKey.PROXY
 Parameter = tuple[Any, ...]  # (name, keyword_only) or (name, keyword_only, default)
 
 
@@ -75,6 +77,7 @@ class Bound:
         self.single: bool = _C.is_single(erased)
         self.operator: Callable[..., Any] | None = None
         self.rule: type[torch.autograd.Function] | None = None
+        self.seen = False  # forward has been found to be all operators
 
     def _find_mutated(self, names: Sequence[str]) -> list[int]:
         tensors = [n for n, t in zip(self.names, self.types, strict=True) if "Tensor" in t]
@@ -98,6 +101,8 @@ class Bound:
             positional, keyword = self._split(args)
             return handle_torch_function(self.function, tensors, *positional, **keyword)
         call = _C.Call(self.erased, self.mutated, values)
+        if not self.seen and torch._C._get_dispatch_mode(_PROXY) is not None:
+            self._check_seen(call)
         if torch._C._are_functorch_transforms_active():
             return call.result(self.transformed(call))
         if any(_is_traced(tensor) for tensor in tensors):
@@ -121,6 +126,24 @@ class Bound:
         """`args` as the function takes them: by position, and by keyword."""
         first = next((i for i, p in enumerate(self.parameters) if p[1]), len(args))
         return tuple(args[:first]), dict(zip(self.names[first:], args[first:], strict=True))
+
+    def _check_seen(self, call: _C.Call) -> None:
+        """Raise when forward reads memory: what writes down operators would not see it.
+
+        torch.func.linearize and make_fx do that with tensors that have memory, so that nothing but
+        the result would tell.
+        """
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        quiet = torch._C._DisableFuncTorch(), _disable_current_modes()
+        with quiet[0], quiet[1], FakeTensorMode(allow_non_fake_inputs=True):
+            empty = [torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in call.tensors]
+            try:
+                call.forward(empty)
+            except Exception as error:
+                if "libgrad::def_kernel" in str(error):
+                    raise
+        self.seen = True
 
     def transformed(self, call: _C.Call) -> list[torch.Tensor]:
         """Return the outputs of `call` under a transform of torch.func."""

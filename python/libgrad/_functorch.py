@@ -10,9 +10,7 @@ torch.autograd.forward_ad.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from ._bound import Bound
 
 _INPUT, _OUTPUT, _CONSTANT = 1, 2, 3
-_NO_MEMORY = re.compile(r"data pointer|doesn't have storage|does not have storage|data_ptr")
 
 
 class _Tail:
@@ -79,8 +76,7 @@ def _make_rule(name: str, has_vmap: bool) -> type[torch.autograd.Function]:
 class _Rule(torch.autograd.Function):
     @staticmethod
     def forward(call: _C.Call, *inputs: torch.Tensor) -> tuple[Any, ...]:
-        with _hint(call):
-            outputs, constants, left = call.forward(inputs)
+        outputs, constants, left = call.forward(inputs)
         if set(left.dirty) - set(call.mutated):
             raise RuntimeError(
                 f"{call.name}: torch.func met an in-place Function (mark_dirty) that does not "
@@ -114,10 +110,9 @@ class _Rule(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         needs = list(ctx.needs_input_grad[1:])
-        with _hint(ctx.call):
-            gradients = ctx.call.backward(
-                ctx.tail.left, ctx.saved_tensors, grads[: ctx.tail.outputs], needs
-            )
+        gradients = ctx.call.backward(
+            ctx.tail.left, ctx.saved_tensors, grads[: ctx.tail.outputs], needs
+        )
         return (None, *gradients)
 
     @staticmethod
@@ -125,7 +120,7 @@ class _Rule(torch.autograd.Function):
         # The engine calls this with forward mode off for every level, so that an outer jvp would
         # lose its tangents without a word (pytorch/pytorch#197867). It is switched on again, with
         # this level's own tangents taken off what was saved.
-        with _set_fwd_grad_enabled(True), _hint(ctx.call):
+        with _set_fwd_grad_enabled(True):
             result = _jvp(ctx, tangents[1:])
         return (*result, *(None for _ in range(ctx.tail.constants)), None)
 
@@ -163,7 +158,7 @@ def _pushed(
 
     def pull(*primals: torch.Tensor) -> tuple[torch.Tensor, ...]:
         grads: list[torch.Tensor | None] = list(zeros)
-        vectors = [primal.view_as(primal) for primal in primals]
+        vectors = [primal.clone() for primal in primals]  # which backward may change in place
         for place, vector in zip(places, vectors, strict=True):
             grads[place] = vector
         needs = [tangent is not None for tangent in tangents]
@@ -261,20 +256,3 @@ def _without_tangent(tensor: torch.Tensor) -> torch.Tensor:
                 inner = _without_tangent(batch)
             return inner if dim is None else _add_batch_dim(inner, dim, interpreter.level())
     return torch._unpack_dual(tensor, level=0)[0]
-
-
-@contextmanager
-def _hint(call: _C.Call) -> Iterator[None]:
-    """Says what to do where a kernel that reads memory meets a tensor that has none."""
-    try:
-        yield
-    except RuntimeError as error:
-        if _NO_MEMORY.search(str(error)) is None:
-            raise
-        raise RuntimeError(
-            f"{call.name}: it reads the memory of a tensor (data_ptr), but under a transform of "
-            "torch.func a tensor may stand for many and have none. Put what reads memory behind an "
-            "operator of its own, libgrad::def_kernel<function, fake>(m, name), and call it as "
-            "libgrad::kernel<function>(x), or give the struct a static vmap. LibTorch said: "
-            f"{error}"
-        ) from error

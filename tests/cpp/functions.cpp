@@ -291,4 +291,9 @@ PYBIND11_MODULE(functions, m) {
   def_function<wild::Twice>(m, "twice", "x"_a);
   def_function<wild::AsItIs>(m, "as_it_is", "x"_a, "w"_a);
   def_function<wild::Part>(m, "part", "x"_a);
+  def_function<wild::Calls<true>>(m, "calls_apply", "x"_a);
+  def_function<wild::Calls<false>>(m, "calls_ours", "x"_a);
+  def_function<wild::Calls<false>::Squared>(m, "squared", "x"_a);
+  def_function<wild::Deep>(m, "deep", "x"_a);
+  def_function<wild::Doubles>(m, "doubles", "x"_a);
 }

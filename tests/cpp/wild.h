@@ -2,8 +2,9 @@
 
 #pragma once
 
+#include <libgrad/function.h>
+
 #include <ATen/ATen.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 namespace wild {
 
@@ -117,6 +118,65 @@ struct Part : Function<Part> {
   }
   static variable_list backward(AutogradContext*, variable_list grads) {
     return {grads[0] * 3 + grads[1] * 2};
+  }
+};
+
+/// x^3, whose backward calls another Function, x^2: as LibTorch has it, or
+/// through libgrad.
+template <bool raw>
+struct Calls : Function<Calls<raw>> {
+  struct Squared : Function<Squared> {
+    static Tensor forward(AutogradContext* ctx, const Tensor& x) {
+      ctx->save_for_backward({x});
+      return x * x;
+    }
+    static variable_list backward(AutogradContext* ctx, variable_list grads) {
+      return {grads[0] * 2 * ctx->get_saved_variables()[0]};
+    }
+  };
+
+  static Tensor forward(AutogradContext* ctx, const Tensor& x) {
+    ctx->save_for_backward({x});
+    return x * x * x;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto x = ctx->get_saved_variables()[0];
+    const auto square = raw ? Squared::apply(x) : libgrad::apply<Squared>(x);
+    return {grads[0] * 3 * square};
+  }
+};
+
+/// 2x, by a backward that changes the gradient which it is given.
+struct Doubles : Function<Doubles> {
+  static Tensor forward(AutogradContext*, const Tensor& x) { return x * 2; }
+  static variable_list backward(AutogradContext*, variable_list grads) {
+    return {grads[0].contiguous().mul_(2)};
+  }
+};
+
+/// x^4: tensors deep in saved_data.
+struct Deep : Function<Deep> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x) {
+    c10::Dict<std::string, Tensor> dict;
+    dict.insert("x", x);
+    ctx->saved_data["dict"] = dict;
+    ctx->saved_data["tuple"] = std::make_tuple(x, int64_t{3});
+    ctx->saved_data["lists"] = c10::List<c10::List<Tensor>>(
+        {c10::List<Tensor>({x, x * 1}), c10::List<Tensor>({x})});
+    ctx->saved_data["maybe"] =
+        c10::List<std::optional<Tensor>>({std::optional(x), std::nullopt});
+    return x.pow(4);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    auto& data = ctx->saved_data;
+    const auto tuple = data["tuple"].toTupleRef().elements();
+    const auto a = data["dict"].toGenericDict().at("x").toTensor();
+    const auto b = tuple[0].toTensor();
+    const auto c =
+        at::IValue(data["lists"].toListRef()[0]).toTensorVector().at(0);
+    const auto maybe = data["maybe"].toListRef();
+    TORCH_CHECK(maybe[1].isNone() && tuple[1].toInt() == 3);
+    return {grads[0] * (a * b * c + maybe[0].toTensor().pow(3) * 3)};
   }
 };
 

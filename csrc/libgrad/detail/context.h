@@ -49,20 +49,52 @@ struct Origin {
   int64_t index;
 };
 
-/// A tensor in saved_data: by itself, or (`in_list`) one of a list of them.
+/// `value` with `change(tensor)` for every tensor in it, also in lists, tuples
+/// and dicts.
+template <class Change>
+at::IValue changed(const at::IValue& value, const Change& change) {
+  if (value.isTensor()) {
+    return change(value.toTensor());
+  }
+  if (value.isTuple()) {
+    std::vector<at::IValue> elements;
+    for (const auto& element : value.toTupleRef().elements()) {
+      elements.push_back(changed(element, change));
+    }
+    return c10::ivalue::Tuple::create(std::move(elements));
+  }
+  if (value.isList()) {
+    const auto list = value.toList();
+    c10::impl::GenericList result(list.elementType());
+    for (const at::IValue& element : value.toListRef()) {
+      result.push_back(changed(element, change));
+    }
+    return result;
+  }
+  if (value.isGenericDict()) {
+    const auto dict = value.toGenericDict();
+    c10::impl::GenericDict result(dict.keyType(), dict.valueType());
+    for (const auto& entry : dict) {
+      result.insert(entry.key(), changed(entry.value(), change));
+    }
+    return result;
+  }
+  return value;
+}
+
+/// A tensor in saved_data.
 struct NamedOrigin {
   std::string name;
-  bool in_list;
   Origin origin;
 };
 
 /// All that `forward` left in its context. A tensor that it saved is named by
 /// where it comes from, so that the same tensor can be found again among the
 /// inputs and outputs as a transform sees them; `constants` are those that are
-/// neither.
+/// neither. In `saved_data` there are undefined ones in the place of tensors.
 struct Leftover {
   std::vector<Origin> saved;
-  std::vector<NamedOrigin> named;
+  std::vector<NamedOrigin> named;  // in the order in which `changed` goes
   ska::flat_hash_map<std::string, at::IValue> saved_data;
   std::vector<int64_t> non_differentiable;
   std::vector<int64_t> dirty;            // inputs
@@ -127,16 +159,11 @@ inline std::pair<Leftover, variable_list> take(
     left.saved.push_back(origin(tensor));
   }
   for (const auto& [name, value] : ctx.saved_data) {
-    if (value.isTensor()) {
-      left.named.push_back({name, false, origin(value.toTensor())});
-    } else if (value.isTensorList()) {
-      left.saved_data[name] = c10::List<at::Tensor>();
-      for (const auto& tensor : value.toTensorVector()) {
-        left.named.push_back({name, true, origin(tensor)});
-      }
-    } else {
-      left.saved_data[name] = value;
-    }
+    const auto& key = name;
+    left.saved_data[name] = changed(value, [&](const at::Tensor& tensor) {
+      left.named.push_back({key, origin(tensor)});
+      return at::Tensor();
+    });
   }
   for (const auto* tensor : ctx.get_non_differentiable()) {
     if (const auto i = index_of(outputs, tensor); i >= 0) {
@@ -185,11 +212,6 @@ inline void put(
     std::vector<bool> needs_input_grad) {
   const auto count = left.saved.size();
   ctx.saved_data = left.saved_data;
-  for (const auto& [name, in_list, origin] : left.named) {
-    if (in_list) {
-      ctx.saved_data[name] = c10::List<at::Tensor>();  // not the one in `left`
-    }
-  }
   for (size_t i = 0; i < tensors.size(); ++i) {
     remember_grad(
         left,
@@ -197,13 +219,11 @@ inline void put(
         needs_input_grad,
         tensors[i]);
   }
-  for (size_t i = 0; i < left.named.size(); ++i) {
-    auto& value = ctx.saved_data[left.named[i].name];
-    if (left.named[i].in_list) {
-      value.toTensorList().push_back(std::move(tensors[count + i]));
-    } else {
-      value = std::move(tensors[count + i]);
-    }
+  for (size_t i = 0; i < left.named.size();) {
+    const auto& name = left.named[i].name;
+    ctx.saved_data[name] = changed(
+        left.saved_data.at(name),
+        [&](const at::Tensor&) { return std::move(tensors[count + i++]); });
   }
   tensors.resize(count);
   Context::saved(ctx) = std::move(tensors);

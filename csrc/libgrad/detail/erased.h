@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <concepts>
+#include <functional>
 #include <typeinfo>
 
 namespace libgrad {
@@ -27,6 +28,7 @@ using Dims = std::vector<std::optional<int64_t>>;
 namespace detail {
 
 using Arguments = c10::ArrayRef<at::IValue>;
+using Boxed = std::function<variable_list(std::vector<at::IValue>)>;
 
 /// `Fn`'s members, with the arguments of `forward` as IValues. An absent
 /// optional member is null.
@@ -43,6 +45,7 @@ struct Erased {
       const VmapInfo&, const Dims&, Arguments);
   AutogradContext* (*context)(torch::autograd::Node&);  // null: not F's node
   void (*resave)(torch::autograd::Node&);  // what save_for_backward was given
+  mutable Boxed transformed;  // under torch.func; set when it is bound
 };
 
 inline variable_list to_list(at::Tensor tensor) {
@@ -133,7 +136,8 @@ struct Erase<Fn, std::tuple<Args...>> {
         nullptr,
         nullptr,
         &context,
-        &resave};
+        &resave,
+        {}};
     if constexpr (HasJvp<Fn>) {
       erased.jvp = &jvp;
     }

@@ -16,6 +16,7 @@
 #include <libgrad/detail/jvp.h>
 
 #include <libgrad/detail/edges.h>
+#include <libgrad/detail/vmap.h>
 
 #include <torch/csrc/autograd/autograd.h>
 
@@ -95,7 +96,8 @@ class DualCall {
 
   variable_list apply() const {
     at::AutoGradMode grad_mode(true);
-    return function_.apply(with_tensors(values_, given_));
+    const auto values = with_tensors(values_, given_);
+    return with_advice(name_, [&] { return function_.apply(values); });
   }
 
   void check_dirty() const {
@@ -247,12 +249,15 @@ class DualCall {
   NodePtr node_;
 };
 
-/// Fn::apply, also for dual tensors; `mutated` are the arguments that it
-/// changes.
+/// Fn::apply, also for dual tensors and, once it is bound, under torch.func;
+/// `mutated` are the arguments that it changes.
 inline variable_list apply(
     const Erased& function,
     Arguments values,
     const std::vector<int64_t>& mutated) {
+  if (functorch_active() && function.transformed) {
+    return function.transformed(values.vec());
+  }
   for (const auto& tensor : tensors_of(values)) {
     if (is_dual(tensor)) {
       return DualCall(function, values, tensor_places(values, mutated))();

@@ -78,8 +78,7 @@ class OutputTangents {
     for (size_t i = 0; i < outputs_.size(); ++i) {
       if (outputs_[i].defined() && outputs_[i].requires_grad()) {
         places.push_back(i);
-        const auto vector = probe(outputs_[i]).requires_grad_();
-        vectors.push_back(vector.view_as(vector));
+        vectors.push_back(probe(outputs_[i]).requires_grad_());
         result[i] = at::zeros_like(outputs_[i]);
       }
     }
@@ -106,10 +105,14 @@ class OutputTangents {
   /// outputs at `places`, by F::backward itself, and these tangents.
   std::pair<variable_list, variable_list> pulled_back(
       const std::vector<size_t>& places, const variable_list& vectors) const {
+    variable_list sources;  // which backward may change in place
+    for (const auto& vector : vectors) {
+      sources.push_back(vector.clone());
+    }
     variable_list grads(outputs_.size());
     for (size_t i = 0, next = 0; i < grads.size(); ++i) {
       if (next < places.size() && places[next] == i) {
-        grads[i] = vectors[next++];
+        grads[i] = sources[next++];
       } else if (Context::materialize(context_)) {
         grads[i] = at::zeros_like(outputs_[i]);
       }
@@ -123,7 +126,7 @@ class OutputTangents {
     Context::needs_input_grad(context_).reset();
     std::pair<variable_list, variable_list> result;
     for (size_t i = 0; i < gradients.size(); ++i) {
-      if (tangents_[i].defined() && varies(gradients[i], vectors)) {
+      if (tangents_[i].defined() && varies(gradients[i], sources)) {
         result.first.push_back(
             at::sum_to(gradients[i], inputs_[i].sizes())
                 .to(inputs_[i].scalar_type()));
@@ -134,13 +137,12 @@ class OutputTangents {
   }
 
   /// False for a gradient that is zero whatever is pulled back. One that is
-  /// not, yet does not depend on `vectors`, was made out of autograd's sight.
-  bool varies(const at::Tensor& product, const variable_list& vectors) const {
-    if (!product.defined() || depends_on(product, vectors)) {
+  /// not, yet does not depend on `sources`, was made out of autograd's sight.
+  bool varies(const at::Tensor& product, const variable_list& sources) const {
+    if (!product.defined() || depends_on(product, sources)) {
       return product.defined();
     }
-    TORCH_CHECK_NOT_IMPLEMENTED(
-        product.eq(0).all().item<bool>(), name_, kCannotPush);
+    TORCH_CHECK_NOT_IMPLEMENTED(reads_zero(product), name_, kCannotPush);
     return false;
   }
 

@@ -17,13 +17,10 @@
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/library.h>
 
-#include <functional>
 #include <map>
 #include <memory>
 
 namespace libgrad::detail {
-
-using Boxed = std::function<variable_list(std::vector<at::IValue>)>;
 
 /// `kernel` as the dispatcher calls it.
 class BoxedKernel final : public c10::OperatorKernel {
@@ -123,7 +120,9 @@ class OperatorCall {
   }
 
   variable_list operator()() const {
-    auto outputs = apply(function_, values_, mutated_);
+    auto outputs = with_advice(function_name(*function_.function), [&] {
+      return apply(function_, values_, mutated_);
+    });
     for (size_t i = 0; i < inputs_.size(); ++i) {
       TORCH_CHECK(
           version(inputs_[i]) == versions_[i],
@@ -170,8 +169,8 @@ inline void define_operator(
         at::AutoGradMode no_grad(false);
         return OperatorCall(function, values, mutated)();
       });
-  op.implement(
-      c10::DispatchKey::FuncTorchDynamicLayerFrontMode, std::move(transformed));
+  op.implement(c10::DispatchKey::FuncTorchDynamicLayerFrontMode, transformed);
+  function.transformed = std::move(transformed);
 }
 
 inline variable_list call_operator(

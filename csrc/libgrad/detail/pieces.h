@@ -5,6 +5,7 @@
 
 #include <libgrad/detail/erased.h>
 
+#include <libgrad/detail/advice.h>
 #include <libgrad/detail/describe.h>
 #include <libgrad/detail/node_names.h>
 
@@ -26,7 +27,10 @@ inline Forward forward(
   at::AutoGradMode no_grad(false);
   AutogradContext ctx;
   Forward result;
-  result.outputs = function.forward(&ctx, with_tensors(values, tensors));
+  const auto given = with_tensors(values, tensors);
+  result.outputs = with_advice(function_name(*function.function), [&] {
+    return function.forward(&ctx, given);
+  });
   std::tie(result.left, result.constants) = take(ctx, tensors, result.outputs);
   for (size_t i = 0; i < result.outputs.size(); ++i) {
     const auto input = result.left.input_of_output[i];
@@ -60,7 +64,9 @@ inline variable_list backward(
             ? static_cast<int64_t>(value.toTensorVector().size())
             : 1);
   }
-  auto gradients = widened(function.backward(&ctx, std::move(grads)), sizes);
+  auto gradients = with_advice(function_name(*function.function), [&] {
+    return widened(function.backward(&ctx, std::move(grads)), sizes);
+  });
   const auto [places, count] = gradient_places(values);
   while (gradients.size() > count && !gradients.back().defined()) {
     gradients.pop_back();
@@ -94,7 +100,9 @@ inline variable_list jvp(
   for (size_t i = 0; i < places.size(); ++i) {
     all[places[i]] = std::move(tangents[i]);
   }
-  auto result = function.jvp(&ctx, std::move(all));
+  auto result = with_advice(function_name(*function.function), [&] {
+    return function.jvp(&ctx, std::move(all));
+  });
   TORCH_CHECK(
       result.size() == outputs,
       function_name(*function.function),
@@ -129,8 +137,10 @@ inline std::pair<variable_list, Dims> vmap(
       dims.emplace_back();
     }
   }
-  auto [outputs, out_dims] =
-      function.vmap(info, dims, with_tensors(values, tensors));
+  const auto given = with_tensors(values, tensors);
+  auto [outputs, out_dims] = with_advice(
+      function_name(*function.function),
+      [&] { return function.vmap(info, dims, given); });
   TORCH_CHECK(
       outputs.size() == out_dims.size(),
       function_name(*function.function),

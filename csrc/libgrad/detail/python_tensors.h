@@ -13,7 +13,7 @@ namespace libgrad::detail {
 
 /// The capsules in which a module hands Erased and arguments to libgrad. The
 /// number changes with the layout of either.
-inline constexpr const char* kErasedCapsule = "libgrad.Erased/1";
+inline constexpr const char* kErasedCapsule = "libgrad.Erased/2";
 inline constexpr const char* kKernelCapsule = "libgrad.ErasedKernel/1";
 inline constexpr const char* kValuesCapsule = "libgrad.Values/1";
 

@@ -15,6 +15,7 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 
 #include <algorithm>
@@ -83,6 +84,18 @@ inline std::pair<at::Tensor, at::Tensor> inner(
     squares = squares.defined() ? squares + square : square;
   }
   return {sum, squares.sqrt()};
+}
+
+/// True when every entry is zero, or none can be read. What watches operators
+/// (a tracer) does not see this one.
+inline bool reads_zero(const at::Tensor& tensor) {
+  if (tensor.is_meta() || tensor.unsafeGetTensorImpl()->is_python_dispatch()) {
+    return true;
+  }
+  const c10::impl::ExcludeDispatchKeyGuard no_modes(
+      c10::DispatchKeySet{
+          c10::DispatchKey::Python, c10::DispatchKey::PythonTLSSnapshot});
+  return tensor.detach().eq(0).all().item<bool>();
 }
 
 /// True for ordinary tensors in the CPU's memory: on another device reading a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -92,10 +93,16 @@ def export_backward(case: Case) -> str:
     return "the gradient is kept"
 
 
+_numbers = itertools.count()
+
+
 def _anew(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function with code of its own, so that torch.compile's caches end with it."""
+    """Return a function with code of its own, so that torch.compile's caches end with it.
+
+    The name is new as well: by it dynamo remembers which sizes have changed from call to call.
+    """
     assert isinstance(function, types.FunctionType)
-    code = function.__code__.replace(co_name=f"{function.__name__}_anew")
+    code = function.__code__.replace(co_name=f"{function.__name__}_{next(_numbers)}")
     return types.FunctionType(
         code, function.__globals__, function.__name__, None, function.__closure__
     )
@@ -163,7 +170,8 @@ def compile_dynamic(case: Case, backend: Any) -> str:
     for tensors in _other_sizes(case):
         try:
             other = Case(case.fn, *case.raw_arguments(tensors), case.options)
-            other.outputs  # noqa: B018
+            if other.outputs_at:
+                other.grads  # noqa: B018
         except Exception:
             continue
         leaves = other.leaves()

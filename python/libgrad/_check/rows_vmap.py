@@ -81,8 +81,12 @@ def vmap(case: Case) -> str:
 def vmap_last(case: Case) -> str:
     """Batch along the last dimension of inputs and outputs, against a loop."""
     f, of = _all(case), members(case, 3)
-    got = torch.func.vmap(f, in_dims=-1, out_dims=-1)(*stack(of, -1))
-    return _same(case, [t.movedim(-1, 0) for t in got], loop(f, of))
+    expected = loop(f, of)
+    try:
+        got = torch.func.vmap(f, in_dims=-1, out_dims=-1)(*stack(of, -1))
+    except RuntimeError:  # torch's own, where an output is the same for the whole batch
+        return _same(case, torch.func.vmap(f, in_dims=-1)(*stack(of, -1)), expected)
+    return _same(case, [t.movedim(-1, 0) for t in got], expected)
 
 
 @row("vmap of some inputs", "batch")
