@@ -71,3 +71,18 @@ struct Weighted : torch::autograd::Function<Weighted> {
     return result;
   }
 };
+
+struct Times : torch::autograd::Function<Times> {
+  static Tensor forward(
+      AutogradContext* ctx,
+      const Tensor& x,
+      const at::Scalar& by,
+      std::optional<c10::complex<double>> turn) {
+    ctx->saved_data["by"] = by;
+    const auto y = x * by;
+    return turn ? y * at::Scalar(*turn) : y;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    return {grads[0] * ctx->saved_data["by"].toScalar(), Tensor(), Tensor()};
+  }
+};

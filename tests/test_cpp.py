@@ -46,6 +46,14 @@ struct Hidden : torch::autograd::Function<Hidden> {
   static Tensor forward(AutogradContext*, std::vector<std::optional<Tensor>>);
   static variable_list backward(AutogradContext*, variable_list);
 };
+struct Mapped : torch::autograd::Function<Mapped> {
+  static Tensor forward(AutogradContext*, std::map<std::string, Tensor>);
+  static variable_list backward(AutogradContext*, variable_list);
+};
+struct Bools : torch::autograd::Function<Bools> {
+  static Tensor forward(AutogradContext*, const Tensor&, at::ArrayRef<bool>);
+  static variable_list backward(AutogradContext*, variable_list);
+};
 struct Overloaded : torch::autograd::Function<Overloaded> {
   static Tensor forward(AutogradContext*, const Tensor&);
   static Tensor forward(AutogradContext*, double);
@@ -53,6 +61,8 @@ struct Overloaded : torch::autograd::Function<Overloaded> {
 };
 void define(pybind11::module_& m) {
   libgrad::def_function<Hidden>(m, "hidden");
+  libgrad::def_function<Mapped>(m, "mapped");
+  libgrad::def_function<Bools>(m, "bools");
   libgrad::def_function<Overloaded>(m, "overloaded");
 }
 """
@@ -121,17 +131,19 @@ def test_header_compiles_alone(header, compiled):
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("message", "times"),
     [
-        "def_function: LibTorch does not see the tensors in this argument of forward",
-        "def_function: Fn::forward must be one function; it is overloaded",
+        ("def_function: LibTorch does not see the tensors in this argument of forward", 2),
+        ("def_function: Fn::forward must be one function; it is overloaded", 1),
+        ("def_function: an at::ArrayRef<bool> cannot point into", 1),
     ],
-    ids=["hidden tensors", "overloaded forward"],
+    ids=["hidden tensors", "overloaded forward", "array of bool"],
 )
-def test_def_function_refuses(message, compiled):
+def test_def_function_refuses(message, times, compiled):
     code, said = compiled["refused"].result()
     assert code != 0
-    assert message in said
+    found = re.findall(r"static assertion failed.*?: (.*)", said) or said.splitlines()
+    assert sum(message in line for line in found) == times
 
 
 def test_umbrella_header_has_every_public_header_but_python_h():

@@ -23,6 +23,7 @@ FUNCTIONS = {
     "cube": "Cube(x)",
     "affine": "mine::Affine(x, scale=2.0, bias=None, *, power=1, sign='+')",
     "weighted": "Weighted(xs, weights, shape=None)",
+    "times": "Times(x, by=2, turn=None)",
 }
 
 
@@ -107,6 +108,15 @@ def test_lists_and_several_outputs(functions):
     assert gradcheck(lambda x, y: functions.weighted([x, y], [1.0, -2.0]), (x, y))
 
 
+@pytest.mark.parametrize("by", [3, 0.5, True, 2j])
+def test_numbers_of_every_kind(functions, by):
+    x = vector()
+    torch.testing.assert_close(functions.times(x, by), x * by)
+    torch.testing.assert_close(functions.times(x, by, 1 + 1j), x * by * (1 + 1j))
+    with pytest.raises(TypeError, match="must be Scalar, but got str"):
+        functions.times(x, str(by))
+
+
 def test_signature_says_what_was_given(functions):
     assert str(inspect.signature(functions.affine)) == (
         "(x, scale=2.0, bias=None, *, power=1, sign='+')"
@@ -158,7 +168,7 @@ def test_same_source_is_not_compiled_again(compiler):
     again = libgrad.load_inline("inline_test", SOURCE, FUNCTIONS)
     assert again is compiler.module
     renamed = libgrad.load_inline(
-        "inline_test", SOURCE, dict(zip("abc", FUNCTIONS.values(), strict=True))
+        "inline_test", SOURCE, dict(zip("abcd", FUNCTIONS.values(), strict=True))
     )
     assert renamed.a(torch.tensor(2.0)).item() == 8
     assert compiler.runs == before

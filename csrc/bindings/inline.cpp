@@ -49,8 +49,9 @@ class InlineFunction {
   py::object operator()(const py::args& args, const py::kwargs& kwargs) const {
     const auto objects = match(args, kwargs);
     std::vector<at::IValue> values(objects.size());
-    bool special =
-        functorch_active() || at::impl::torch_function_mode_enabled();
+    bool special = functorch_active() ||
+                   at::impl::torch_function_mode_enabled() ||
+                   c10::impl::TorchDispatchModeTLS::any_modes_set();
     for (size_t i = 0; i < objects.size(); ++i) {
       read(i, objects[i], values[i], special);
     }

@@ -5,6 +5,7 @@
 #include "bindings.h"
 
 #include <libgrad/detail/forward_mode.h>
+#include <libgrad/detail/python_tensors.h>
 #include <libgrad/detail/signature.h>
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -45,6 +46,15 @@ bool read(py::handle object, at::IValue& value, bool&) {
   return true;
 }
 
+inline bool read_scalar(py::handle object, at::IValue& value, bool&) {
+  py::detail::make_caster<ScalarArgument> caster;
+  if (!caster.load(object, /*convert=*/true)) {
+    return false;
+  }
+  value = py::detail::cast_op<ScalarArgument&>(caster).scalar;
+  return true;
+}
+
 inline Read reader_of(const std::string& type) {
   static const auto* readers = new std::unordered_map<std::string, Read>{
       {"Tensor", &read_tensor},
@@ -53,7 +63,9 @@ inline Read reader_of(const std::string& type) {
       {"int", &read<int64_t>},
       {"float", &read<double>},
       {"str", &read<std::string>},
-      {"Scalar", &read<at::Scalar>},
+      {"Scalar", &read_scalar},
+      {"complex", &read<c10::complex<double>>},
+      {"MemoryFormat", &read<at::MemoryFormat>},
       {"Device", &read<at::Device>},
       {"ScalarType", &read<at::ScalarType>}};
   const auto found = readers->find(type);
