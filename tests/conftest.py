@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import builds
 import consumer
 import pytest
 import torch
@@ -57,10 +60,47 @@ def _cache_of_load_inline(
         yield
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests that wait for a compiler behind the others."""
+    jobs = list(builds.JOBS)
+    items.sort(key=lambda item: max((jobs.index(job) + 1 for job in _jobs_of(item)), default=0))
+
+
+def _jobs_of(item: pytest.Item) -> set[str]:
+    return set(builds.JOBS) & set(getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _builds(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Any]]]:
+    """What the tests of this run need of a compiler, done one after another meanwhile."""
+    wanted = set().union(*map(_jobs_of, request.session.items))
+    pool = ThreadPoolExecutor(1)
+    yield {
+        name: pool.submit(job, tmp_path_factory.mktemp(name))
+        for name, job in builds.JOBS.items()
+        if name in wanted
+    }
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.fixture(scope="session")
-def cpp_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """tests/cpp, built once against the installed package."""
-    return consumer.build(Path(__file__).parent / "cpp", tmp_path_factory.mktemp("cpp"))
+def cpp_build(_builds: dict[str, Future[Any]]) -> Path:
+    """The folder where tests/cpp was built against the installed package."""
+    return _builds["cpp_build"].result()
+
+
+@pytest.fixture(scope="session")
+def compiled(_builds: dict[str, Future[Any]]) -> dict[str, Future[tuple[int, str]]]:
+    """What the compiler says of each header alone, and of refused.cpp."""
+    return _builds["compiled"].result()
+
+
+@pytest.fixture(scope="session")
+def built(_builds: dict[str, Future[Any]]) -> dict[str, Future[Path]]:
+    """The folder where each project of examples/ was built."""
+    return _builds["built"].result()
 
 
 @pytest.fixture(scope="session")

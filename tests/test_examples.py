@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import runpy
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from consumer import build, load, run
+from builds import EXAMPLES, HAS_BACKEND, PROJECTS
+from consumer import load, run
 from torch.autograd import gradcheck, gradgradcheck
 
 import libgrad
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 EXPECTED = Path(__file__).parent / "expected"
-PROJECTS = sorted(path.parent.name for path in EXAMPLES.glob("*/CMakeLists.txt"))
-HAS_BACKEND = importlib.util.find_spec("scikit_build_core") is not None
-
-
-def install_package(folder: Path) -> Path:
-    """Install examples/package in `folder` by pip, from what is there and without optimizing."""
-    run(
-        *(sys.executable, "-m", "pip", "install", "--no-index", "--no-build-isolation"),
-        *("--no-deps", "-Ccmake.define.CMAKE_CXX_FLAGS_RELEASE=-O0"),
-        *("--target", folder, EXAMPLES / "package"),
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """Futures of the folders where each project was built; two are built at a time."""
-    with ThreadPoolExecutor(2) as pool:
-        return {
-            name: pool.submit(build_one, name, tmp_path_factory.mktemp(name)) for name in PROJECTS
-        }
-
-
-def build_one(name: str, folder: Path) -> Path:
-    if name == "package":
-        return install_package(folder) if HAS_BACKEND else folder
-    return build(EXAMPLES / name, folder)
 
 
 @pytest.mark.skipif(not HAS_BACKEND, reason="scikit_build_core, which builds it, is not installed")
