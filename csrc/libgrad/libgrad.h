@@ -4,5 +4,6 @@
 
 #include <libgrad/draw.h>
 #include <libgrad/function.h>
+#include <libgrad/functional.h>
 #include <libgrad/grad.h>
 #include <libgrad/graph.h>

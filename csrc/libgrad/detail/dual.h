@@ -1,0 +1,123 @@
+/// libgrad/detail/dual.h -- derivatives by dual tensors.
+///
+/// Relies on (covered by tests/cpp/test_internals.cpp):
+/// - ForwardADLevel::get_next_idx gives a level of dual tensors, and
+///   release_idx ends it and takes the tangents off;
+/// - a batch of dual tensors, mapped over by functorch, stays dual.
+
+#pragma once
+
+#include <libgrad/detail/matrix.h>
+#include <libgrad/detail/products.h>
+
+#include <torch/csrc/autograd/forward_grad.h>
+
+namespace libgrad::detail {
+
+/// A level of dual tensors, for as long as this object lives.
+class DualLevel {
+ public:
+  DualLevel() = default;
+  DualLevel(const DualLevel&) = delete;
+  DualLevel& operator=(const DualLevel&) = delete;
+  ~DualLevel() { torch::autograd::ForwardADLevel::release_idx(level_); }
+
+  at::Tensor dual(const at::Tensor& primal, const at::Tensor& tangent) const {
+    return at::_make_dual(primal, tangent, static_cast<int64_t>(level_));
+  }
+
+  /// The tangent of `tensor`, zeros where it has none.
+  at::Tensor tangent(const at::Tensor& tensor) const {
+    auto [primal, tangent] =
+        at::_unpack_dual(tensor, static_cast<int64_t>(level_));
+    return tangent.defined() ? tangent : at::zeros_like(primal);
+  }
+
+  at::Tensor primal(const at::Tensor& tensor) const {
+    return std::get<0>(at::_unpack_dual(tensor, static_cast<int64_t>(level_)));
+  }
+
+ private:
+  uint64_t level_ = torch::autograd::ForwardADLevel::get_next_idx();
+};
+
+/// The outputs of `f` and Jv, by one call of it.
+inline OutputsAndProduct dual_product(
+    const Call& call,
+    const ListFunction& f,
+    const variable_list& inputs,
+    const variable_list& v) {
+  at::AutoGradMode grad_mode(false);
+  const DualLevel level;
+  variable_list duals;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const auto tangent = v.empty() ? at::ones_like(inputs[i]) : v[i].detach();
+    duals.push_back(level.dual(inputs[i].detach(), tangent));
+  }
+  OutputsAndProduct result;
+  for (const auto& output : evaluate(call, f, duals)) {
+    result.outputs.push_back(level.primal(output));
+    result.product.push_back(level.tangent(output));
+  }
+  return result;
+}
+
+/// Columns `first` to `last` of the Jacobian of `f`: for each output a batch.
+inline variable_list dual_columns(
+    const Call& call,
+    const ListFunction& f,
+    const variable_list& inputs,
+    int64_t first,
+    int64_t last) {
+  const DualLevel level;
+  variable_list duals;
+  int64_t offset = 0;
+  for (const auto& input : inputs) {
+    const auto shape = joined({last - first}, input.sizes());
+    const auto points = input.detach().expand(shape).contiguous();
+    duals.push_back(level.dual(points, unit_rows(input, offset, first, last)));
+    offset += input.numel();
+  }
+  auto columns = run_mapped(last - first, duals, [&](const variable_list& xs) {
+    return evaluate(call, f, xs);
+  });
+  for (auto& column : columns) {
+    column = level.tangent(column);
+  }
+  return columns;
+}
+
+/// The Jacobian of `f` by dual tensors; dtype and device are the outputs'.
+inline Matrix dual_matrix(
+    const Call& call,
+    const ListFunction& f,
+    const variable_list& inputs,
+    const std::optional<int64_t>& chunk_size) {
+  at::AutoGradMode grad_mode(false);
+  const auto count = elements(inputs);
+  const auto step = rows_at_once(chunk_size, inputs, inputs);
+  Matrix parts;  // of each output
+  for (int64_t a = 0; a < count; a += step) {
+    const auto columns =
+        dual_columns(call, f, inputs, a, std::min(a + step, count));
+    parts.resize(columns.size());
+    for (size_t k = 0; k < columns.size(); ++k) {
+      parts[k].push_back(columns[k]);
+    }
+  }
+  Matrix result;
+  for (const auto& part : parts) {
+    const auto whole = part.size() == 1 ? part[0] : at::cat(part);
+    result.emplace_back();
+    int64_t offset = 0;
+    for (const auto& input : inputs) {
+      const auto mine = whole.narrow(0, offset, input.numel());
+      offset += input.numel();
+      const auto shape = joined(input.sizes(), whole.sizes().slice(1));
+      result.back().push_back(swapped(mine.reshape(shape), input.dim()));
+    }
+  }
+  return result;
+}
+
+}  // namespace libgrad::detail

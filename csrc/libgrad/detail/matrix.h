@@ -1,0 +1,142 @@
+/// libgrad/detail/matrix.h -- a Jacobian by the strategy that suits its shape.
+
+#pragma once
+
+#include <libgrad/detail/fallback.h>
+#include <libgrad/detail/rows.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace libgrad::detail {
+
+/// How many times taller than wide a Jacobian is when differentiating twice
+/// becomes cheaper than a batch of as many rows.
+inline constexpr int64_t kTall = 8;
+
+/// `block` with its first `dim` dimensions behind the others: a view.
+inline at::Tensor swapped(const at::Tensor& block, int64_t dim) {
+  if (dim == 0 || dim == block.dim()) {
+    return block;
+  }
+  if (block.dim() == 2) {
+    return block.t();
+  }
+  std::vector<int64_t> order(block.dim());
+  std::iota(order.begin(), order.end(), 0);
+  std::rotate(order.begin(), order.begin() + dim, order.end());
+  return block.permute(order);
+}
+
+/// The transposed `matrix`, whose rows are those of `outputs`.
+inline Matrix transposed(const Matrix& matrix, const variable_list& outputs) {
+  Matrix result(matrix[0].size());
+  for (size_t i = 0; i < matrix.size(); ++i) {
+    for (size_t j = 0; j < matrix[i].size(); ++j) {
+      result[j].push_back(swapped(matrix[i][j], outputs[i].dim()));
+    }
+  }
+  return result;
+}
+
+/// Throws unless Jᵀu by the columns of J is `pulled`, the Jᵀu that the first
+/// backward made: a backward that is no graph of its own gives columns of
+/// zeros.
+inline void check_columns(
+    const Matrix& columns,
+    const variable_list& pulled,
+    const variable_list& vectors) {
+  for (size_t i = 0; i < pulled.size(); ++i) {
+    const auto expected = pulled[i].detach().flatten();
+    auto found = at::zeros_like(expected);
+    auto scale = expected.norm(1).item<double>();
+    for (size_t k = 0; k < vectors.size(); ++k) {
+      const auto u = vectors[k].detach().flatten();
+      const auto block = columns[i][k].detach();
+      found.addmv_(block.reshape({expected.numel(), u.numel()}), u);
+      scale += block.norm(1).item<double>();
+    }
+    TORCH_CHECK(
+        at::dist(expected, found, 1).item<double>() <= scale * 1e-4,
+        "the gradient cannot be differentiated again, or is not finite");
+  }
+}
+
+/// The Jacobian by columns: Jᵀu is linear in u, and its derivative in u is J,
+/// of which n rows (one for each element of the inputs) are taken at once.
+inline Matrix double_reverse(
+    const Call& call,
+    const variable_list& outputs,
+    const variable_list& inputs,
+    const RowOptions& options) {
+  variable_list vectors;
+  for (const auto& output : outputs) {
+    // Any numbers will do for the derivative, but these show what is not linear
+    // in them.
+    auto u = at::linspace(1, 2, output.numel(), output.options());
+    vectors.push_back(u.view(output.sizes()).requires_grad_());
+  }
+  auto pulled = pull(call, outputs, inputs, vectors, true, true);
+  fill_zeros(pulled, inputs);
+  const auto columns = Rows(call, pulled, vectors, options).batched();
+  check_columns(columns, pulled, vectors);
+  return transposed(columns, inputs);
+}
+
+/// True when `double_reverse` gives what rows would, and sooner.
+inline bool is_tall(const variable_list& outputs, const variable_list& inputs) {
+  const auto alike = [&](const at::Tensor& tensor) {
+    return tensor.scalar_type() == inputs[0].scalar_type() &&
+           tensor.device() == inputs[0].device() &&
+           tensor.layout() == at::kStrided;
+  };
+  return elements(outputs) > kTall * elements(inputs) &&
+         (inputs[0].scalar_type() == at::kFloat ||
+          inputs[0].scalar_type() == at::kDouble) &&
+         std::all_of(outputs.begin(), outputs.end(), alike) &&
+         std::all_of(inputs.begin(), inputs.end(), alike);
+}
+
+/// What is to be tried before the loop.
+struct Attempts {
+  bool double_reverse = false;
+  bool batched = false;
+};
+
+/// The Jacobian of `outputs`, which have a graph, by the first of `attempts`
+/// that works, else row by row.
+inline Matrix matrix(
+    const Call& call,
+    const variable_list& outputs,
+    const variable_list& inputs,
+    const RowOptions& options,
+    Attempts attempts) {
+  if (attempts.double_reverse) {
+    try {
+      return double_reverse(call, outputs, inputs, options);
+    } catch (const std::exception& error) {
+      attempts.batched = true;
+      warn_of_fallback(
+          call,
+          "differentiating twice",
+          error,
+          "its rows are taken instead, which is right but slower");
+    }
+  }
+  const Rows rows(call, outputs, inputs, options);
+  if (attempts.batched) {
+    try {
+      return rows.batched();
+    } catch (const std::exception& error) {
+      warn_of_fallback(
+          call,
+          "the batched backward",
+          error,
+          "the engine is called for each row instead, which is right but "
+          "slower");
+    }
+  }
+  return rows.looped();
+}
+
+}  // namespace libgrad::detail

@@ -1,0 +1,186 @@
+/// libgrad/detail/rows.h -- a Jacobian, row by row, from outputs with a graph.
+
+#pragma once
+
+#include <libgrad/detail/basis.h>
+#include <libgrad/detail/evaluate.h>
+#include <libgrad/detail/functorch.h>
+#include <libgrad/detail/strict.h>
+
+namespace libgrad::detail {
+
+/// Entry [i][j] is of output i and input j, its shape that of the output
+/// followed by that of the input.
+using Matrix = std::vector<variable_list>;
+
+struct RowOptions {
+  bool create_graph = false;
+  bool strict = false;
+  std::optional<int64_t> chunk_size = std::nullopt;
+};
+
+/// The rows of the Jacobian of `outputs`, one for each element; outputs without
+/// a graph have zeros. Dtype and device are those of the inputs. The graph is
+/// kept. The arguments must outlive this object.
+class Rows {
+ public:
+  Rows(
+      const Call& call,
+      const variable_list& outputs,
+      const variable_list& inputs,
+      const RowOptions& options)
+      : call_(call),
+        outputs_(outputs),
+        inputs_(inputs),
+        options_(options) {
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (outputs[i].defined() && outputs[i].requires_grad()) {
+        blocks_.push_back({i, outputs[i], count_});
+        count_ += outputs[i].numel();
+      }
+    }
+    step_ = rows_at_once(options.chunk_size, outputs, inputs);
+  }
+
+  int64_t count() const { return count_; }
+
+  /// All rows, many at a time by batching rules.
+  Matrix batched() const {
+    return by_output(chunks([&](int64_t a, int64_t b) { return batch(a, b); }));
+  }
+
+  /// All rows, one call of the engine for each.
+  Matrix looped() const {
+    return by_output(chunks([&](int64_t a, int64_t b) { return loop(a, b); }));
+  }
+
+ private:
+  struct Block {
+    size_t place;  // among the outputs
+    at::Tensor output;
+    int64_t offset;  // its first row
+    int64_t end() const { return offset + output.numel(); }
+  };
+
+  /// For each input its rows `a` to `b`, undefined where they are all zero.
+  variable_list batch(int64_t a, int64_t b) const {
+    variable_list outputs, seeds;
+    for (const auto& block : blocks_) {
+      if (block.offset < b && block.end() > a) {
+        outputs.push_back(block.output);
+        seeds.push_back(unit_rows(block.output, block.offset, a, b));
+      }
+    }
+    return run_mapped(b - a, seeds, [&](const variable_list& vectors) {
+      return pull(
+          call_, outputs, inputs_, vectors, true, options_.create_graph);
+    });
+  }
+
+  variable_list loop(int64_t a, int64_t b) const {
+    Matrix columns(inputs_.size());
+    for (const auto& block : blocks_) {
+      const auto first = std::max(a, block.offset);
+      const auto last = std::min(b, block.end());
+      if (first >= last) {
+        continue;
+      }
+      const auto units = unit_rows(block.output, block.offset, first, last);
+      for (const auto& unit : units.unbind(0)) {
+        auto row = pull(
+            call_,
+            {block.output},
+            inputs_,
+            {unit},
+            true,
+            options_.create_graph);
+        if (options_.strict) {
+          check_row(call_, row, block.place, options_.create_graph);
+        }
+        fill_zeros(row, inputs_);
+        for (size_t i = 0; i < row.size(); ++i) {
+          const bool dense = row[i].layout() == at::kStrided;
+          columns[i].push_back(dense ? row[i] : row[i].to_dense());
+        }
+      }
+    }
+    variable_list result;
+    for (const auto& column : columns) {
+      result.push_back(
+          column.size() == 1 ? column[0].unsqueeze(0) : at::stack(column));
+    }
+    return result;
+  }
+
+  /// For each input all of its rows, made by `make` from a to b.
+  template <class Make>
+  variable_list chunks(const Make& make) const {
+    if (count_ == 0) {
+      return variable_list(inputs_.size());
+    }
+    if (count_ <= step_) {
+      return make(0, count_);
+    }
+    Matrix parts(inputs_.size());
+    variable_list whole(inputs_.size());
+    for (int64_t a = 0; a < count_; a += step_) {
+      const auto b = std::min(a + step_, count_);
+      auto chunk = make(a, b);
+      for (size_t i = 0; i < chunk.size(); ++i) {
+        if (!chunk[i].defined()) {
+          const auto shape = joined({b - a}, inputs_[i].sizes());
+          chunk[i] = at::zeros_like(inputs_[i].detach()).expand(shape);
+        }
+        if (options_.create_graph) {
+          parts[i].push_back(chunk[i]);
+          continue;
+        }
+        if (a == 0) {
+          const auto shape = joined({count_}, inputs_[i].sizes());
+          whole[i] = at::empty(shape, chunk[i].options());
+        }
+        whole[i].narrow(0, a, b - a).copy_(chunk[i]);
+      }
+    }
+    for (size_t i = 0; options_.create_graph && i < parts.size(); ++i) {
+      whole[i] = at::cat(parts[i]);
+    }
+    return whole;
+  }
+
+  Matrix by_output(const variable_list& rows) const {
+    Matrix result(outputs_.size(), variable_list(inputs_.size()));
+    for (const auto& block : blocks_) {
+      for (size_t i = 0; i < rows.size(); ++i) {
+        if (rows[i].defined()) {
+          const auto size = block.output.numel();
+          const auto mine =
+              size == count_ ? rows[i] : rows[i].narrow(0, block.offset, size);
+          result[block.place][i] =
+              block.output.dim() == 1
+                  ? mine
+                  : mine.reshape(
+                        joined(block.output.sizes(), inputs_[i].sizes()));
+        }
+      }
+    }
+    for (size_t k = 0; k < result.size(); ++k) {
+      for (size_t i = 0; i < inputs_.size(); ++i) {
+        if (!result[k][i].defined()) {
+          result[k][i] = zero_block(outputs_[k], inputs_[i]);
+        }
+      }
+    }
+    return result;
+  }
+
+  const Call& call_;
+  const variable_list& outputs_;
+  const variable_list& inputs_;
+  RowOptions options_;
+  std::vector<Block> blocks_;
+  int64_t count_ = 0;
+  int64_t step_ = 1;
+};
+
+}  // namespace libgrad::detail
