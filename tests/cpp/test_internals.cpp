@@ -96,7 +96,7 @@ TEST(vmap_level_maps_over_the_first_dimension) {
     const VmapLevel level(3);
     EXPECT(in_vmap());
     const auto one = level.enter(batch);
-    EXPECT(is_batched(one) && !is_batched(batch) && one.sizes() == 2);
+    EXPECT(at::isBatchedTensor(one) && one.sizes() == 2);
     EXPECT(same(level.leave(one.sum(0)), batch.sum(1)));
     EXPECT(same(level.leave(constant({7})), constant({7, 7, 7}).view({3, 1})));
   }

@@ -6,9 +6,9 @@
 /// Relies on (covered by tests/cpp/test_internals.cpp):
 /// - initAndPushDynamicLayer(Vmap, size, randomness) gives a level, which
 ///   popDynamicLayerAndDeleteMetadata ends;
-/// - makeBatched(t, 0, level) hides the first dimension of `t`, and the
-///   BatchedTensorImpl behind a result names value, place and level;
-/// - a BatchedTensorImpl may be opened after its level has ended;
+/// - makeBatched(t, 0, level) hides the first dimension of `t`;
+/// - unwrapTensorAtLevel gives what is behind a result and where its batch is,
+///   also after the level has ended;
 /// - Interpreter.h asks of <nlohmann/json.hpp> no more than ours has.
 
 #pragma once
@@ -16,10 +16,19 @@
 #include <torch/csrc/autograd/variable.h>
 
 #include <ATen/Functions.h>
-#include <ATen/functorch/BatchedTensorImpl.h>
 #include <ATen/functorch/DynamicLayer.h>
 
 #include <cstdint>
+#include <optional>
+#include <tuple>
+
+// As <ATen/functorch/BatchedTensorImpl.h> and PlumbingHelper.h have them, which
+// do not compile behind a header that includes the older vmap's.
+namespace at::functorch {
+TORCH_API Tensor makeBatched(Tensor tensor, int64_t dim, int64_t level);
+TORCH_API std::tuple<Tensor, std::optional<int64_t>> unwrapTensorAtLevel(
+    const Tensor& tensor, int64_t level);
+}  // namespace at::functorch
 
 namespace libgrad::detail {
 
@@ -39,23 +48,26 @@ class FunctorchLevel {
 
   /// `batch` as one tensor of it.
   at::Tensor enter(const at::Tensor& batch) const {
-    return at::functorch::makeBatched(batch, /*dim=*/0, level_);
+    return at::functorch::makeBatched(batch, int64_t{0}, level_);
   }
+
+  int64_t number() const { return level_; }
 
  private:
   int64_t level_;
 };
 
-/// The batch behind a tensor that a level of `batch_size` has left, its first
-/// dimension the batch.
-inline at::Tensor unbatched(const at::Tensor& tensor, int64_t batch_size) {
-  if (const auto* batched = at::functorch::maybeGetBatchedImpl(tensor)) {
-    return batched->bdim() == 0 ? batched->value()
-                                : batched->value().movedim(batched->bdim(), 0);
+/// The batch behind a tensor that comes from `level`, of `batch_size`; the
+/// batch is its first dimension.
+inline at::Tensor unbatched(
+    const at::Tensor& tensor, int64_t level, int64_t batch_size) {
+  const auto [value, place] = at::functorch::unwrapTensorAtLevel(tensor, level);
+  if (place) {
+    return *place == 0 ? value : value.movedim(*place, 0);
   }
-  auto shape = tensor.sizes().vec();
+  auto shape = value.sizes().vec();
   shape.insert(shape.begin(), batch_size);
-  return tensor.expand(shape);
+  return value.expand(shape);
 }
 
 /// Calls `run` once for all of `batches`, each of `batch_size` tensors.
@@ -65,8 +77,10 @@ torch::autograd::variable_list run_mapped(
     const torch::autograd::variable_list& batches,
     const Run& run) {
   torch::autograd::variable_list results;
+  int64_t number = 0;
   {
     const FunctorchLevel level(batch_size);
+    number = level.number();
     torch::autograd::variable_list entered;
     entered.reserve(batches.size());
     for (const auto& batch : batches) {
@@ -76,7 +90,7 @@ torch::autograd::variable_list run_mapped(
   }
   for (auto& result : results) {
     if (result.defined()) {
-      result = unbatched(result, batch_size);
+      result = unbatched(result, number, batch_size);
     }
   }
   return results;
