@@ -41,6 +41,44 @@ def test_a_failing_program_fails(body, says, tmp_path):
     assert says in done.stdout
 
 
+USES_JSON = """
+#include <nlohmann/json.hpp>
+#include <cstdio>
+int main() {
+  try {
+    std::puts(nlohmann::json::parse("a").dump().c_str());
+  } catch (const std::exception& error) {
+    std::puts(error.what());
+  }
+}
+"""
+REAL_JSON = """
+#include <stdexcept>
+#include <string>
+namespace nlohmann {
+struct json {
+  static json parse(const std::string&) { return {}; }
+  std::string dump() const { return "real"; }
+};
+}
+"""
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["none", "real"])
+def test_stand_in_for_json_gives_way_to_the_library(real, tmp_path):
+    (tmp_path / "main.cpp").write_text(USES_JSON)
+    if real:
+        (tmp_path / "nlohmann").mkdir()
+        (tmp_path / "nlohmann" / "json.hpp").write_text(REAL_JSON)
+    flags = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    paths = [f"-I{INCLUDE}", f"-I{tmp_path}"]
+    run(CXX, *flags, *paths, tmp_path / "main.cpp", "-o", tmp_path / "main")
+    assert run(tmp_path / "main").strip() == (
+        "real" if real else "libgrad's nlohmann/json.hpp holds no JSON library; put the real one "
+        "on the include path"
+    )
+
+
 @pytest.mark.parametrize("header", ALONE)
 def test_header_compiles_alone(header, compiled):
     """Without a warning, and without Python where it does not need it."""

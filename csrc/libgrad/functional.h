@@ -9,8 +9,9 @@
 
 #pragma once
 
-#include <libgrad/detail/products.h>
 #include <libgrad/detail/strategy.h>
+
+#include <libgrad/detail/products.h>
 
 namespace libgrad {
 

@@ -1,80 +1,28 @@
 /// libgrad/functional.h: products and matrices, by every option and strategy.
 
 #include "check.h"
-#include "tensors.h"
+#include "plain.h"
 
-#include <libgrad/functional.h>
 #include <libgrad/grad.h>
-
-#include <functional>
-#include <memory>
 
 using libgrad::Strategy;
 
 namespace {
 
-const std::vector<Strategy> kReverse{
-    Strategy::automatic,
-    Strategy::loop,
-    Strategy::batched,
-    Strategy::double_reverse};
+using enum Strategy;
+const std::vector<Strategy> kReverse{automatic, loop, batched, double_reverse};
 const std::vector<Strategy> kAll{
-    Strategy::automatic,
-    Strategy::loop,
-    Strategy::batched,
-    Strategy::double_reverse,
-    Strategy::forward};
+    automatic, loop, batched, double_reverse, forward};
 
-Tensor randn(at::IntArrayRef shape) {
-  return torch::randn(shape, torch::kDouble);
-}
-
-/// Rows by plain calls of the engine, of output i and input j.
-Tensor plain_rows(
-    const libgrad::Callable& f, const variable_list& at, size_t i, size_t j) {
-  variable_list xs;
-  for (const auto& x : at) {
-    xs.push_back(x.detach().requires_grad_());
-  }
-  const auto y = f(xs)[i];
-  variable_list rows;
-  for (const auto& element : y.flatten().unbind()) {
-    const auto row = torch::autograd::grad(
-        {element}, {xs[j]}, {}, /*retain_graph=*/true, false, true)[0];
-    rows.push_back(row.defined() ? row : torch::zeros_like(xs[j]));
-  }
-  auto shape = y.sizes().vec();
-  shape.insert(shape.end(), at[j].sizes().begin(), at[j].sizes().end());
-  return torch::stack(rows).view(shape);
-}
-
-/// Two outputs of two inputs, of several shapes.
-variable_list two_by_two(const variable_list& xs) {
-  return {
-      xs[0].matmul(xs[1]).sin(), (xs[0] * xs[0]).sum() + xs[1].exp().prod()};
-}
-
-Tensor cube_sum(const Tensor& x) {
-  return x.pow(3).sum();
-}
-
-Tensor power_mix(const Tensor& x) {
-  return (x.pow(3) * x.sum()).sum();
-}
-
-variable_list pair_loss(const variable_list& xs) {
-  return {(xs[0].matmul(xs[1]).tanh() * xs[0].sum()).sum()};
-}
-
-bool close(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.sizes() == b.sizes() && a.allclose(b);
+bool by_columns(Strategy strategy) {
+  return strategy == double_reverse || strategy == forward;
 }
 
 bool closed_form_products() {
-  const auto x = constant({1, 2}), v = constant({3, 5});
+  const auto x = constant({1, 2});
   const auto f = [](const Tensor& t) { return t * t; };
-  const auto left = libgrad::vjp(f, x, {.v = {v}});
-  const auto right = libgrad::jvp(f, x, {.v = {v}});
+  const auto left = libgrad::vjp(f, x, {.v = {constant({3, 5})}});
+  const auto right = libgrad::jvp(f, x, {.v = {constant({3, 5})}});
   return same(left.output, constant({1, 4})) &&
          same(left.product, constant({6, 20})) &&
          same(right.output, constant({1, 4})) &&
@@ -206,9 +154,9 @@ TEST(created_graph_can_be_differentiated) {
   const libgrad::ProductOptions options{.v = {v}, .create_graph = true};
   const auto sixes = constant({6 * 1 * 3, 6 * 2 * 5});
   EXPECT(same(derivative(libgrad::vjp(f, x, options).product), sixes));
-  const auto forward =
+  const auto right =
       libgrad::jvp(f, x, {.v = {v}, .create_graph = true}).product;
-  EXPECT(same(derivative(forward), sixes));
+  EXPECT(same(derivative(right), sixes));
   for (const auto& product :
        {libgrad::vhp(cube_sum, x, options).product,
         libgrad::hvp(cube_sum, x, options).product}) {
@@ -240,8 +188,9 @@ TEST(created_graph_of_matrices_can_be_differentiated) {
 
 TEST(inputs_are_not_touched_and_others_are_constants) {
   const auto x = leaf({1, 2}), w = leaf({3, 4});
-  const auto f = [&](const Tensor& t) { return t * w * x; };
-  EXPECT(same(libgrad::jacobian(f, x), constant({3, 8}).diag()));
+  const auto j =
+      libgrad::jacobian([&](const Tensor& t) { return t * w * x; }, x);
+  EXPECT(same(j, constant({3, 8}).diag()));
   EXPECT(!x.grad().defined() && !w.grad().defined());
 }
 
@@ -255,9 +204,8 @@ TEST(what_does_not_depend_has_zeros) {
       const auto j =
           libgrad::jacobian(f, xs, {.strategy = strategy, .chunk_size = chunk});
       EXPECT(close(j[0][0], xs[0].cos().diag()));
-      const bool columns = strategy == Strategy::double_reverse;
       EXPECT(close(j[0][1], torch::zeros({2, 3}, j[0][1].options())));
-      EXPECT(columns || j[0][1].dtype() == torch::kFloat);
+      EXPECT(by_columns(strategy) || j[0][1].dtype() == torch::kFloat);
       EXPECT(j[1][0].sizes() == at::IntArrayRef({2, 2, 2}));
       EXPECT(j[2][1].sizes() == at::IntArrayRef({3, 3}));
       EXPECT(!j[1][0].any().item<bool>() && !j[2][1].any().item<bool>());
@@ -300,9 +248,7 @@ TEST(complex_rows_are_conjugated_and_columns_are_not) {
   const auto derivative = (3 * z * z).diag();
   for (const auto strategy : kAll) {
     const auto j = libgrad::jacobian(f, z, {.strategy = strategy});
-    const bool columns =
-        strategy == Strategy::double_reverse || strategy == Strategy::forward;
-    EXPECT(close(j, columns ? derivative : derivative.conj()));
+    EXPECT(close(j, by_columns(strategy) ? derivative : derivative.conj()));
   }
   const auto v = torch::randn({3}, torch::kComplexDouble);
   EXPECT(close(libgrad::jvp(f, z, {.v = {v}}).product, 3 * z * z * v));
@@ -317,10 +263,9 @@ TEST(dtype_is_the_inputs_by_rows_and_the_outputs_by_columns) {
   const auto x = randn({2}).to(torch::kFloat);
   const auto f = [](const Tensor& t) { return t.to(torch::kDouble).sin(); };
   for (const auto strategy : kAll) {
-    const bool columns =
-        strategy == Strategy::double_reverse || strategy == Strategy::forward;
     const auto j = libgrad::jacobian(f, x, {.strategy = strategy});
-    EXPECT(j.dtype() == (columns ? torch::kDouble : torch::kFloat));
+    EXPECT(
+        j.dtype() == (by_columns(strategy) ? torch::kDouble : torch::kFloat));
     EXPECT(j.to(torch::kDouble)
                .allclose(x.to(torch::kDouble).cos().diag(), 1e-4, 1e-6));
   }

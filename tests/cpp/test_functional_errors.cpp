@@ -3,59 +3,13 @@
 
 #include "check.h"
 #include "tensors.h"
+#include "unusual.h"
 
 #include <libgrad/functional.h>
-
-#include <torch/csrc/autograd/custom_function.h>
 
 using libgrad::Strategy;
 
 namespace {
-
-using torch::autograd::AutogradContext;
-
-/// x², with a backward that asks for numbers, which no batch has.
-struct Inspecting : torch::autograd::Function<Inspecting> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x) {
-    ctx->save_for_backward({x});
-    return x * x;
-  }
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const auto x = ctx->get_saved_variables()[0];
-    return {grads[0].sum().item<double>() < 1e300 ? grads[0] * 2 * x : x};
-  }
-};
-
-/// x², with a backward that autograd does not see.
-struct Opaque : torch::autograd::Function<Opaque> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x) {
-    ctx->save_for_backward({x});
-    return x * x;
-  }
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    return {grads[0].detach() * 2 * ctx->get_saved_variables()[0].detach()};
-  }
-};
-
-/// Fails in backward.
-struct Failing : torch::autograd::Function<Failing> {
-  static Tensor forward(AutogradContext*, const Tensor& x) { return x * 1; }
-  static variable_list backward(AutogradContext*, variable_list) {
-    throw std::domain_error("in backward");
-  }
-};
-
-/// Collects warnings in place of the handler of this thread.
-class Warnings : public c10::WarningHandler {
- public:
-  void process(const c10::Warning& warning) override {
-    texts.push_back(warning.msg());
-  }
-  std::vector<std::string> texts;
-
- private:
-  c10::WarningUtils::WarningHandlerGuard guard_{this};
-};
 
 bool all_as_before() {
   return at::GradMode::is_enabled() && !libgrad::detail::functorch_active() &&

@@ -2,8 +2,9 @@
 
 #pragma once
 
-#include <libgrad/detail/fallback.h>
 #include <libgrad/detail/rows.h>
+
+#include <libgrad/detail/fallback.h>
 
 #include <algorithm>
 #include <numeric>

@@ -3,7 +3,6 @@
 
 #pragma once
 
-#include <libgrad/detail/evaluate.h>
 #include <libgrad/detail/strict.h>
 
 #include <algorithm>

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <libgrad/detail/basis.h>
-#include <libgrad/detail/evaluate.h>
 #include <libgrad/detail/functorch.h>
 #include <libgrad/detail/strict.h>
 

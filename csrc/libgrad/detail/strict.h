@@ -4,7 +4,7 @@
 
 #pragma once
 
-#include <libgrad/detail/seeds.h>
+#include <libgrad/detail/evaluate.h>
 
 namespace libgrad::detail {
 

@@ -3,6 +3,8 @@
 /// Relies on (covered by tests/cpp/test_internals.cpp):
 /// - VmapMode nesting with at::_add_batch_dim and at::_remove_batch_dim, the
 ///   vmap that torch.autograd.grad(is_grads_batched=True) itself runs on;
+/// - what it maps over has the dispatch key Batched (behind the header that
+///   says so, those of functorch's vmap would not compile);
 /// - functorch's front dispatch key is included while a torch.func transform
 ///   runs on this thread.
 
@@ -10,7 +12,6 @@
 
 #include <libgrad/detail/seeds.h>
 
-#include <ATen/LegacyBatchedTensorImpl.h>
 #include <ATen/LegacyVmapMode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
@@ -27,12 +28,16 @@ inline bool in_vmap() {
   return at::impl::VmapMode::current_vmap_level() > 0;
 }
 
+inline bool is_batched(const at::Tensor& tensor) {
+  return tensor.unsafeGetTensorImpl()->key_set().has(c10::DispatchKey::Batched);
+}
+
 /// Throws when one of `tensors` is being mapped over.
 inline void check_not_batched(
     const variable_list& tensors, const char* argument) {
   for (size_t i = 0; i < tensors.size(); ++i) {
     TORCH_CHECK(
-        !tensors[i].defined() || !at::isBatchedTensor(tensors[i]),
+        !tensors[i].defined() || !is_batched(tensors[i]),
         "grad called inside torch.vmap. We do not support the case where any ",
         argument,
         " are vmapped tensors (",
