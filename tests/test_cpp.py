@@ -74,7 +74,9 @@ def test_stand_in_for_json_gives_way_to_the_library(real, tmp_path):
     paths = [f"-I{INCLUDE}", f"-I{tmp_path}"]
     run(CXX, *flags, *paths, tmp_path / "main.cpp", "-o", tmp_path / "main")
     assert run(tmp_path / "main").strip() == (
-        "real" if real else "libgrad's nlohmann/json.hpp holds no JSON library; put the real one "
+        "real"
+        if real
+        else "libgrad's nlohmann/json.hpp holds no JSON library; put the real one "
         "on the include path"
     )
 
