@@ -1,4 +1,9 @@
 // What tests/test_inline.py hands to load_inline.
+#if defined(__x86_64__)
+#include <immintrin.h>
+inline __m128 one_vector() { return _mm_set1_ps(1); }
+#endif
+
 struct Cube : torch::autograd::Function<Cube> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x) {
     ctx->save_for_backward({x});

@@ -7,6 +7,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
+import libgrad
+
 ADVICE = r"(?s)RawSquare: it reads the memory of a tensor.*libgrad::def_kernel<function, fake>"
 
 
@@ -66,3 +68,12 @@ def test_linearize_and_make_fx_take_the_kernel_behind_an_operator(m, x):
 def test_linearize_of_what_cannot_be_pushed_forward_says_so(m, x):
     with pytest.raises(NotImplementedError, match="Share: forward mode needs"):
         torch.func.linearize(lambda x: m.share(x, "all"), x)
+
+
+def test_check_tells_it_too(m, x):
+    """Behind what the compiler says of the error that it met."""
+    report = libgrad.check(m.raw_square, x.requires_grad_(), only=["compile"], backends=["eager"])
+    for row in report:
+        assert row.detail.startswith("TorchRuntimeError: ")
+        assert ": RuntimeError: RawSquare: it reads the memory" in row.detail
+        assert "\n" not in row.detail

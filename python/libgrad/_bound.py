@@ -101,11 +101,12 @@ class Bound:
             positional, keyword = self._split(args)
             return handle_torch_function(self.function, tensors, *positional, **keyword)
         call = _C.Call(self.erased, self.mutated, values)
-        if not self.seen and torch._C._get_dispatch_mode(_PROXY) is not None:
+        traced = any(_is_traced(tensor) for tensor in tensors)
+        if not traced and not self.seen and torch._C._get_dispatch_mode(_PROXY) is not None:
             self._check_seen(call)
         if torch._C._are_functorch_transforms_active():
             return call.result(self.transformed(call))
-        if any(_is_traced(tensor) for tensor in tensors):
+        if traced:
             return call.apply_as_operator()
         return call.apply()
 

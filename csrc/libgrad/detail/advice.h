@@ -5,6 +5,8 @@
 
 #pragma once
 
+#include <libgrad/detail/node_names.h>
+
 #include <c10/util/Exception.h>
 
 #include <array>
@@ -13,7 +15,7 @@
 
 namespace libgrad::detail {
 
-/// What to tell of an error in the Function called `name`; empty for nothing.
+/// What to tell of an error in a Function; empty for nothing.
 inline std::string advice(std::string_view error) {
   const auto says = [&](const auto& texts) {
     for (const std::string_view text : texts) {
@@ -27,8 +29,7 @@ inline std::string advice(std::string_view error) {
           std::array{
               "data pointer",
               "doesn't have storage",
-              "does not have storage",
-              "data_ptr",
+              "Cannot access storage",
               "data is not allocated yet"})) {
     return "it reads the memory of a tensor (data_ptr), but a transform of "
            "torch.func or a compiler calls it with tensors that have none. Put "
@@ -50,7 +51,7 @@ inline std::string advice(std::string_view error) {
 
 /// body(), whose errors are told with the name of the Function and what to do.
 template <class Body>
-auto with_advice(const std::string& name, const Body& body) {
+auto with_advice(const std::type_info& function, const Body& body) {
   try {
     return body();
   } catch (const c10::Error& error) {
@@ -61,7 +62,7 @@ auto with_advice(const std::string& name, const Body& body) {
     }
     TORCH_CHECK(
         false,
-        name,
+        function_name(function),
         ": ",
         text,
         ". LibTorch said: ",

@@ -97,7 +97,8 @@ class DualCall {
   variable_list apply() const {
     at::AutoGradMode grad_mode(true);
     const auto values = with_tensors(values_, given_);
-    return with_advice(name_, [&] { return function_.apply(values); });
+    return with_advice(
+        *function_.function, [&] { return function_.apply(values); });
   }
 
   void check_dirty() const {

@@ -120,7 +120,7 @@ class OperatorCall {
   }
 
   variable_list operator()() const {
-    auto outputs = with_advice(function_name(*function_.function), [&] {
+    auto outputs = with_advice(*function_.function, [&] {
       return apply(function_, values_, mutated_);
     });
     for (size_t i = 0; i < inputs_.size(); ++i) {

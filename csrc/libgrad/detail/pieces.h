@@ -7,7 +7,6 @@
 
 #include <libgrad/detail/advice.h>
 #include <libgrad/detail/describe.h>
-#include <libgrad/detail/node_names.h>
 
 #include <ATen/Functions.h>
 #include <torch/csrc/autograd/variable.h>
@@ -28,9 +27,8 @@ inline Forward forward(
   AutogradContext ctx;
   Forward result;
   const auto given = with_tensors(values, tensors);
-  result.outputs = with_advice(function_name(*function.function), [&] {
-    return function.forward(&ctx, given);
-  });
+  result.outputs = with_advice(
+      *function.function, [&] { return function.forward(&ctx, given); });
   std::tie(result.left, result.constants) = take(ctx, tensors, result.outputs);
   for (size_t i = 0; i < result.outputs.size(); ++i) {
     const auto input = result.left.input_of_output[i];
@@ -64,7 +62,7 @@ inline variable_list backward(
             ? static_cast<int64_t>(value.toTensorVector().size())
             : 1);
   }
-  auto gradients = with_advice(function_name(*function.function), [&] {
+  auto gradients = with_advice(*function.function, [&] {
     return widened(function.backward(&ctx, std::move(grads)), sizes);
   });
   const auto [places, count] = gradient_places(values);
@@ -100,9 +98,8 @@ inline variable_list jvp(
   for (size_t i = 0; i < places.size(); ++i) {
     all[places[i]] = std::move(tangents[i]);
   }
-  auto result = with_advice(function_name(*function.function), [&] {
-    return function.jvp(&ctx, std::move(all));
-  });
+  auto result = with_advice(
+      *function.function, [&] { return function.jvp(&ctx, std::move(all)); });
   TORCH_CHECK(
       result.size() == outputs,
       function_name(*function.function),
@@ -139,8 +136,7 @@ inline std::pair<variable_list, Dims> vmap(
   }
   const auto given = with_tensors(values, tensors);
   auto [outputs, out_dims] = with_advice(
-      function_name(*function.function),
-      [&] { return function.vmap(info, dims, given); });
+      *function.function, [&] { return function.vmap(info, dims, given); });
   TORCH_CHECK(
       outputs.size() == out_dims.size(),
       function_name(*function.function),

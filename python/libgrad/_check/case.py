@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -234,6 +235,14 @@ def filled(grads: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tenso
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's text that says something."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line), "")
+    """Return the first line of an exception's text that says something.
+
+    Compilers wrap the error that they met; then that one's first line is behind theirs.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    first = lines[0]
+    if first.endswith("raised:"):
+        return " ".join(lines[:2])
+    if met := re.search(r": got (\w+)\(([\"'])(.*)", str(error)):
+        return f"{first}: {met[1]}: {met[3].split(chr(92) + 'n')[0].removesuffix(met[2] + ')')}"
+    return first
