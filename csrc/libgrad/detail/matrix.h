@@ -6,6 +6,8 @@
 
 #include <libgrad/detail/fallback.h>
 
+#include <ATen/TensorOperators.h>
+
 #include <algorithm>
 #include <numeric>
 
