@@ -6,7 +6,7 @@
 
 #include <libgrad/detail/forward_mode.h>
 #include <libgrad/detail/python_tensors.h>
-#include <libgrad/detail/signature.h>
+#include <libgrad/detail/values.h>
 
 #include <torch/csrc/autograd/python_variable.h>
 

@@ -10,7 +10,7 @@
 
 #pragma once
 
-#include <libgrad/detail/signature.h>
+#include <libgrad/detail/values.h>
 
 #include <algorithm>
 #include <unordered_set>
