@@ -177,21 +177,9 @@ def _flags(what: str, flags: object) -> tuple[str, ...]:
     return tuple(os.fsdecode(flag) for flag in flags)
 
 
-# Of GCC's vector intrinsics, a quarter of all there is to read, torch's headers use none unless AVX
-# is on; the source may include them all the same.
 _MAIN = """\
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__AVX__)
-#include <x86gprintrin.h>
-#define LIBGRAD_WITHOUT_INTRINSICS
-#define _X86INTRIN_H_INCLUDED
-#define _IMMINTRIN_H_INCLUDED
-#endif
 #include <libgrad/detail/inline.h>
 {operators}
-#ifdef LIBGRAD_WITHOUT_INTRINSICS
-#undef _X86INTRIN_H_INCLUDED
-#undef _IMMINTRIN_H_INCLUDED
-#endif
 using at::Tensor;
 using at::TensorList;
 using torch::autograd::AutogradContext;

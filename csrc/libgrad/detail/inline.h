@@ -4,9 +4,25 @@
 
 #pragma once
 
+// Of GCC's vector intrinsics, a quarter of all there is to read, torch's
+// headers use none unless AVX is on; a source may include them all the same.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && \
+    !defined(__AVX__) && !defined(_IMMINTRIN_H_INCLUDED)
+#include <x86gprintrin.h>
+#define LIBGRAD_WITHOUT_INTRINSICS
+#define _X86INTRIN_H_INCLUDED
+#define _IMMINTRIN_H_INCLUDED
+#endif
+
 #include <libgrad/detail/erased.h>
 
 #include <ATen/TensorOperators.h>  // x * y, which few Functions do without
+
+#ifdef LIBGRAD_WITHOUT_INTRINSICS
+#undef LIBGRAD_WITHOUT_INTRINSICS
+#undef _X86INTRIN_H_INCLUDED
+#undef _IMMINTRIN_H_INCLUDED
+#endif
 
 #include <limits>
 #include <type_traits>
