@@ -3,12 +3,17 @@
 
 #include "bindings.h"
 
+#include <libgrad/functional.h>
 #include <libgrad/python.h>
 
 #include <ATen/ATen.h>
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <memory>
 
 using at::Tensor;
 using torch::autograd::AutogradContext;
@@ -58,6 +63,39 @@ double seconds(int64_t rounds, const Body& body) {
   return passed.count();
 }
 
+/// Counts what LibTorch's allocators hand out, as its profiler does.
+class MemoryCounter : public c10::MemoryReportingInfoBase {
+ public:
+  bool memoryProfilingEnabled() const override { return true; }
+  void reportMemoryUsage(
+      void*, int64_t size, size_t, size_t, at::Device) override {
+    now_ += size;
+    peak_ = std::max(peak_, now_);
+  }
+  int64_t peak() const { return peak_; }
+
+ private:
+  int64_t now_ = 0;
+  int64_t peak_ = 0;
+};
+
+int64_t peak_bytes(const py::function& function) {
+  auto counter = std::make_shared<MemoryCounter>();
+  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, counter);
+  function();
+  return counter->peak();
+}
+
+double time_matrix(
+    const Tensor& x, const Tensor& w, const Tensor& b, bool second, int64_t n) {
+  const auto f = [&](const Tensor& t) {
+    return (w.matmul(t) + b).tanh() * t.sin();
+  };
+  const auto sum = [&](const Tensor& t) { return f(t).sum(); };
+  return seconds(
+      n, [&] { second ? libgrad::hessian(sum, x) : libgrad::jacobian(f, x); });
+}
+
 }  // namespace
 
 void bind_demo(py::module_& m) {
@@ -81,6 +119,21 @@ void bind_demo(py::module_& m) {
       "rounds"_a,
       "Seconds that `rounds` calls of Square::apply take in C++; with a seed, "
       "each followed by the gradient.");
+  demo.def(
+      "time_matrix",
+      wrap_pybind_function(time_matrix),
+      "x"_a,
+      "w"_a,
+      "b"_a,
+      "second"_a,
+      "rounds"_a,
+      "Seconds that `rounds` Jacobians of tanh(wx + b) sin(x), or Hessians of "
+      "its sum, take in C++.");
+  demo.def(
+      "peak_bytes",
+      wrap_pybind_function(peak_bytes),
+      "function"_a,
+      "The most bytes that tensors made while `function()` runs have at once.");
   demo.def(
       "time_grad",
       wrap_pybind_function(

@@ -2,11 +2,13 @@
 
 #pragma once
 
-#include <torch/csrc/autograd/variable.h>
+#include <libgrad/detail/seeds.h>
 
+#include <ATen/EmptyTensor.h>
 #include <ATen/Functions.h>
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -48,31 +50,43 @@ inline int64_t rows_at_once(
   return std::max<int64_t>(1, (cpu ? kBatchBytes : kDeviceBatchBytes) / bytes);
 }
 
+inline std::vector<int64_t> joined(at::IntArrayRef a, at::IntArrayRef b) {
+  std::vector<int64_t> shape(a.begin(), a.end());
+  shape.insert(shape.end(), b.begin(), b.end());
+  return shape;
+}
+
+/// unit_rows, by memory alone: each call of the dispatcher would show.
+template <class Number>
+at::Tensor plain_unit_rows(
+    const at::Tensor& like, int64_t offset, int64_t first, int64_t last) {
+  const auto columns = like.numel();
+  auto block = at::detail::empty_cpu(
+      joined({last - first}, like.sizes()), like.scalar_type());
+  auto* row = static_cast<Number*>(block.mutable_data_ptr());
+  std::memset(row, 0, block.nbytes());
+  for (auto i = first; i < last; ++i, row += columns) {
+    if (i >= offset && i < offset + columns) {
+      row[i - offset] = 1;
+    }
+  }
+  return block;
+}
+
 /// Rows `first` up to `last` of the unit matrix over the elements of many
 /// tensors, in the columns of one: `like`, whose first element is `offset`.
 /// Of shape {last - first} + the shape of `like`.
 inline at::Tensor unit_rows(
     const at::Tensor& like, int64_t offset, int64_t first, int64_t last) {
-  const auto rows = last - first, columns = like.numel();
-  at::Tensor block;
-  if (rows == columns && first == offset) {
-    block = at::eye(rows, like.options());
-  } else {
-    block = at::zeros({rows, columns}, like.options());
-    block.diagonal(first - offset).fill_(1);
+  if (is_plain_cpu(like) && like.scalar_type() == at::kFloat) {
+    return plain_unit_rows<float>(like, offset, first, last);
   }
-  if (like.dim() == 1) {
-    return block;
+  if (is_plain_cpu(like) && like.scalar_type() == at::kDouble) {
+    return plain_unit_rows<double>(like, offset, first, last);
   }
-  auto shape = like.sizes().vec();
-  shape.insert(shape.begin(), rows);
-  return block.view(shape);
-}
-
-inline std::vector<int64_t> joined(at::IntArrayRef a, at::IntArrayRef b) {
-  std::vector<int64_t> shape(a.begin(), a.end());
-  shape.insert(shape.end(), b.begin(), b.end());
-  return shape;
+  auto block = at::zeros({last - first, like.numel()}, like.options());
+  block.diagonal(first - offset).fill_(1);
+  return block.view(joined({last - first}, like.sizes()));
 }
 
 inline at::Tensor zero_block(

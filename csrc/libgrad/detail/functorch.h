@@ -88,7 +88,14 @@ inline at::Tensor unbatched(
     const at::Tensor& tensor, int64_t level, int64_t batch_size) {
   const auto [value, place] = at::functorch::unwrapTensorAtLevel(tensor, level);
   if (place) {
-    return *place == 0 ? value : value.movedim(*place, 0);
+    switch (*place) {
+      case 0:
+        return value;
+      case 1:
+        return value.transpose(0, 1);  // the cheapest view that does it
+      default:
+        return value.movedim(*place, 0);
+    }
   }
   auto shape = value.sizes().vec();
   shape.insert(shape.begin(), batch_size);
