@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,19 @@ def test_square_prints_what_it_should(built):
     assert printed == (EXPECTED / "square.txt").read_text(encoding="utf-8")
 
 
+def test_derivatives_prints_what_it_should_and_has_no_python_in_it(built):
+    program = built["derivatives"].result() / "derivatives"
+    assert run(program) == (EXPECTED / "derivatives.txt").read_text(encoding="utf-8")
+    if shutil.which("ldd"):
+        libraries = run("ldd", program)
+        assert "libtorch_cpu" in libraries
+        assert "libpython" not in libraries
+        assert "libtorch_python" not in libraries
+
+
 def test_every_example_is_explained():
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert PROJECTS == ["custom_function", "package", "square"]  # each has a test above
+    # each has a test above
+    assert PROJECTS == ["custom_function", "derivatives", "package", "square"]
     for name in PROJECTS:
         assert f"`{name}`" in text
