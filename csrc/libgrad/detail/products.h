@@ -83,7 +83,24 @@ inline OutputsAndProduct reverse_product(
       strict);
 }
 
-/// Jv as the derivative of Jᵀu in u.
+/// Jv of `outputs`, whose shapes are those of `like`, as the derivative of Jᵀu
+/// in u; `check` sees Jᵀu.
+template <class Check>
+variable_list push(
+    const Call& call,
+    const variable_list& outputs,
+    const variable_list& like,
+    const variable_list& inputs,
+    const variable_list& v,
+    bool create_graph,
+    const Check& check) {
+  const auto us = zero_vectors(like);
+  const auto pulled = pull(call, outputs, inputs, us, true, true);
+  check(pulled);
+  return pull(call, pulled, us, v, create_graph, create_graph);
+}
+
+/// The outputs and Jv, by two backwards.
 inline OutputsAndProduct twice_reverse_product(
     const ListFunction& f,
     const variable_list& inputs,
@@ -98,12 +115,12 @@ inline OutputsAndProduct twice_reverse_product(
   if (strict) {
     check_outputs_depend(kJvp, ys);
   }
-  const auto us = zero_vectors(ys);
-  const auto grads = pull(kJvp, ys, xs, us, true, true);
-  if (strict) {
-    check_first_gradients(kJvp, grads, /*jacobian=*/false);
-  }
-  auto product = pull(kJvp, grads, us, v, create_graph, create_graph);
+  const auto check = [&](const variable_list& grads) {
+    if (strict) {
+      check_first_gradients(kJvp, grads, /*jacobian=*/false);
+    }
+  };
+  auto product = push(kJvp, ys, ys, xs, v, create_graph, check);
   return finished(
       kJvp,
       {ys, std::move(product)},
@@ -155,7 +172,7 @@ inline OutputsAndProduct hessian_product(
       strict);
 }
 
-/// Hv as the derivative of uᵀH in u, which asks no symmetry of H.
+/// The value and Hv by three backwards, which ask no symmetry of H.
 inline OutputsAndProduct twice_reverse_hessian(
     const Call& call,
     const ListFunction& f,
@@ -171,9 +188,8 @@ inline OutputsAndProduct twice_reverse_hessian(
   if (strict) {
     check_first_gradients(call, grads, /*jacobian=*/true);
   }
-  const auto us = zero_vectors(xs);
-  const auto rows = pull(call, grads, xs, us, true, true);
-  auto product = pull(call, rows, us, v, create_graph, create_graph);
+  const auto anything = [](const variable_list&) {};
+  auto product = push(call, grads, xs, xs, v, create_graph, anything);
   return finished(
       call,
       {std::move(ys), std::move(product)},
