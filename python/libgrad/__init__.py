@@ -15,6 +15,7 @@ from ._C import (
 )
 from ._check import check
 from ._function import Function
+from ._gradcheck import GradcheckError, gradcheck, gradgradcheck
 from ._graph import Node, node, print_graph
 from ._inline import load_inline
 from ._modes import (
@@ -28,6 +29,7 @@ from ._paths import cmake_dir, include_dir
 
 __all__ = [
     "Function",
+    "GradcheckError",
     "Node",
     "__version__",
     "backward",
@@ -36,6 +38,8 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "include_dir",
     "inference_mode",
     "is_grad_enabled",

@@ -1,0 +1,353 @@
+#include <libgrad/detail/python_objects.h>
+#include <libgrad/detail/python_tensors.h>
+#include <libgrad/gradcheck.h>
+
+#include <c10/core/impl/TorchDispatchModeTLS.h>
+
+#include "bindings.h"
+
+using libgrad::GradcheckError;
+using libgrad::GradcheckOptions;
+using libgrad::GradgradcheckOptions;
+using libgrad::variable_list;
+using libgrad::detail::Host;
+
+namespace {
+
+/// A tuple as it is, a list as a tuple, anything else alone in one.
+py::tuple as_tuple(const py::object& object) {
+  return py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object)
+             ? py::tuple(object)
+             : py::make_tuple(object);
+}
+
+/// The tensors of `objects`; undefined for what is none.
+variable_list tensors_of(const py::tuple& objects) {
+  variable_list tensors;
+  tensors.reserve(objects.size());
+  for (const auto object : objects) {
+    tensors.push_back(
+        THPVariable_Check(object.ptr()) ? THPVariable_Unpack(object.ptr())
+                                        : at::Tensor());
+  }
+  return tensors;
+}
+
+[[noreturn]] void throw_python_error() {
+  python_error error;
+  error.persist();
+  throw error;
+}
+
+/// A Python function of some arguments, called without the GIL: it gets them
+/// as they are where no other tensor stands in their place.
+class Checked {
+ public:
+  Checked(py::object function, py::tuple arguments)
+      : function_(std::move(function)),
+        arguments_(std::move(arguments)),
+        tensors_(tensors_of(arguments_)) {}
+
+  const variable_list& tensors() const { return tensors_; }
+
+  variable_list operator()(const variable_list& inputs) const {
+    py::gil_scoped_acquire gil;
+    const auto result = py::reinterpret_steal<py::object>(PyObject_Call(
+        function_.ptr(), arguments_for(inputs).ptr(), /*kwargs=*/nullptr));
+    if (!result) {
+      throw_python_error();
+    }
+    const auto outputs = as_tuple(result);
+    auto tensors = tensors_of(outputs);
+    check_any_tensor(outputs, tensors);
+    return tensors;
+  }
+
+ private:
+  py::tuple arguments_for(const variable_list& inputs) const {
+    const auto same = [&](size_t i) { return inputs[i].is_same(tensors_[i]); };
+    size_t known = 0;
+    while (known < inputs.size() && same(known)) {
+      ++known;
+    }
+    if (known == inputs.size()) {
+      return arguments_;
+    }
+    py::tuple result(inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      result[i] = same(i) ? py::object(arguments_[i])
+                          : libgrad::detail::to_python(inputs[i]);
+    }
+    return result;
+  }
+
+  static void check_any_tensor(
+      const py::tuple& outputs, const variable_list& tensors) {
+    for (const auto& tensor : tensors) {
+      if (tensor.defined()) {
+        return;
+      }
+    }
+    if (!tensors.empty()) {
+      PyErr_Format(
+          PyExc_AttributeError,
+          "gradcheck: func must return a tensor, or tensors in a tuple or a "
+          "list, but it returned %s; return what is to be differentiated",
+          Py_TYPE(outputs[0].ptr())->tp_name);
+      throw_python_error();
+    }
+  }
+
+  py::object function_;
+  py::tuple arguments_;
+  variable_list tensors_;
+};
+
+/// What a Python exception means. The engine also leaves it set in the
+/// interpreter; it is in the C++ exception as well.
+Host::Thrown thrown_in_python(PyObject* type) {
+  py::gil_scoped_acquire gil;
+  PyErr_Clear();
+  if (PyErr_GivenExceptionMatches(type, PyExc_RuntimeError) != 0) {
+    return Host::Thrown::failure;
+  }
+  return PyErr_GivenExceptionMatches(type, PyExc_Exception) != 0
+             ? Host::Thrown::other
+             : Host::Thrown::interrupt;
+}
+
+Host::Thrown thrown(const std::exception& error) {
+  if (const auto* torchs = dynamic_cast<const python_error*>(&error)) {
+    return thrown_in_python(torchs->type);
+  }
+  if (const auto* pys = dynamic_cast<const py::error_already_set*>(&error)) {
+    return thrown_in_python(pys->type().ptr());
+  }
+  return Host::by_cpp(error);
+}
+
+/// Lets Python know of a level of dual tensors, as forward_ad.dual_level does.
+void tell_forward_mode(bool on) {
+  py::gil_scoped_acquire gil;
+  py::module_::import("torch.autograd.forward_ad").attr("_current_level") =
+      on ? 0 : -1;
+}
+
+const Host& python_host() {
+  static const Host host{thrown, tell_forward_mode};
+  return host;
+}
+
+py::object number(const c10::complex<double>& value, bool complex) {
+  return complex ? py::object(py::cast(value))
+                 : py::object(py::float_(value.real()));
+}
+
+py::tuple place(const std::vector<int64_t>& indices) {
+  py::tuple result(indices.size());
+  for (size_t d = 0; d < indices.size(); ++d) {
+    result[d] = indices[d];
+  }
+  return result;
+}
+
+/// The exception behind `cause`, or None.
+py::object cause_of(const std::exception_ptr& cause) {
+  if (!cause) {
+    return py::none();
+  }
+  torch::translate_exception_to_python(cause);
+  PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback != nullptr) {
+    PyException_SetTraceback(value, traceback);
+  }
+  Py_XDECREF(type);
+  Py_XDECREF(traceback);
+  return py::reinterpret_steal<py::object>(value);
+}
+
+/// What `error` tells, under the names of libgrad.GradcheckError's attributes.
+py::dict to_dict(const GradcheckError& error) {
+  const bool complex =
+      error.analytic.defined() &&
+      (error.analytic.is_complex() || error.numeric.is_complex());
+  py::list worst, sweep;
+  for (const auto& entry : error.worst) {
+    worst.append(
+        py::make_tuple(
+            place(entry.output),
+            place(entry.input),
+            number(entry.analytic, complex),
+            number(entry.numeric, complex),
+            entry.error,
+            entry.allowed));
+  }
+  for (const auto& step : error.sweep) {
+    sweep.append(
+        py::make_tuple(
+            step.eps, number(step.numeric, complex), step.error, step.agrees));
+  }
+  py::dict result;
+  const auto index = [](const std::optional<size_t>& i) {
+    return i ? py::object(py::int_(*i)) : py::object(py::none());
+  };
+  result["message"] = error.message;
+  result["cause"] = cause_of(error.cause);
+  result["kind"] = libgrad::name(error.kind);
+  result["forward_mode"] = error.forward_mode;
+  result["output"] = index(error.output);
+  result["input"] = index(error.input);
+  result["part"] = error.part;
+  result["worst"] = worst;
+  result["wrong"] = error.wrong;
+  result["entries"] = error.entries;
+  result["analytic"] = libgrad::detail::to_python(error.analytic);
+  result["numeric"] = libgrad::detail::to_python(error.numeric);
+  result["sweep"] = sweep;
+  result["advice"] = error.advice;
+  return result;
+}
+
+/// True or False, as `check` says, or a dict of what it throws.
+template <class Check>
+py::object outcome(const Check& check) {
+  const libgrad::detail::ContextStash<> context;
+  try {
+    bool passed = false;
+    {
+      py::gil_scoped_release no_gil;
+      passed = check();
+    }
+    return py::bool_(passed);
+  } catch (const GradcheckError& error) {
+    return to_dict(error);
+  } catch (const libgrad::GradcheckAssertion& error) {
+    PyErr_SetString(PyExc_AssertionError, error.what_without_backtrace());
+    throw py::error_already_set();
+  }
+}
+
+/// True where the inputs are ordinary tensors and nothing intercepts torch.
+bool takes_gradcheck(const py::object& inputs) {
+  using namespace libgrad::detail;
+  Objects objects;
+  const auto arguments = as_tuple(inputs);
+  for (const auto argument : arguments) {
+    objects.push_back(argument.ptr());
+  }
+  if (has_torch_function(objects, {}) || functorch_active() || in_vmap() ||
+      c10::impl::TorchDispatchModeTLS::any_modes_set()) {
+    return false;
+  }
+  for (const auto& tensor : tensors_of(arguments)) {
+    if (tensor.defined() && (tensor.layout() != at::kStrided ||
+                             is_subclass(tensor) || tensor.is_nested())) {
+      return false;
+    }
+  }
+  return true;
+}
+
+py::object gradcheck(
+    py::object func,
+    const py::object& inputs,
+    const GradcheckOptions& options) {
+  const Checked checked(std::move(func), as_tuple(inputs));
+  return outcome([&] {
+    return libgrad::detail::gradcheck_in(
+        python_host(), std::cref(checked), checked.tensors(), options);
+  });
+}
+
+py::object gradgradcheck(
+    py::object func,
+    const py::object& inputs,
+    const py::object& grad_outputs,
+    const GradgradcheckOptions& options) {
+  const Checked checked(std::move(func), as_tuple(inputs));
+  const auto vectors = grad_outputs.is_none()
+                           ? variable_list()
+                           : tensors_of(as_tuple(grad_outputs));
+  return outcome([&] {
+    return libgrad::detail::gradgradcheck_in(
+        python_host(), std::cref(checked), checked.tensors(), vectors, options);
+  });
+}
+
+}  // namespace
+
+void bind_gradcheck(py::module_& m) {
+  m.def("takes_gradcheck", wrap_pybind_function(takes_gradcheck), "inputs"_a);
+  m.def(
+      "gradcheck",
+      wrap_pybind_function([](py::object func,
+                              const py::object& inputs,
+                              double eps,
+                              double atol,
+                              double rtol,
+                              bool raise_exception,
+                              double nondet_tol,
+                              bool check_undefined_grad,
+                              bool check_grad_dtypes,
+                              bool check_batched_grad,
+                              bool check_batched_forward_grad,
+                              bool check_forward_ad,
+                              bool check_backward_ad,
+                              bool fast_mode,
+                              std::optional<bool> masked) {
+        return gradcheck(
+            std::move(func),
+            inputs,
+            {eps,
+             atol,
+             rtol,
+             raise_exception,
+             nondet_tol,
+             check_undefined_grad,
+             check_grad_dtypes,
+             check_batched_grad,
+             check_batched_forward_grad,
+             check_forward_ad,
+             check_backward_ad,
+             fast_mode,
+             masked.value_or(false)});
+      }));
+  m.def(
+      "gradgradcheck",
+      wrap_pybind_function([](py::object func,
+                              const py::object& inputs,
+                              const py::object& grad_outputs,
+                              double eps,
+                              double atol,
+                              double rtol,
+                              bool gen_non_contig_grad_outputs,
+                              bool raise_exception,
+                              double nondet_tol,
+                              bool check_undefined_grad,
+                              bool check_grad_dtypes,
+                              bool check_batched_grad,
+                              bool check_fwd_over_rev,
+                              bool check_rev_over_rev,
+                              bool fast_mode,
+                              std::optional<bool> masked) {
+        return gradgradcheck(
+            std::move(func),
+            inputs,
+            grad_outputs,
+            {eps,
+             atol,
+             rtol,
+             gen_non_contig_grad_outputs,
+             raise_exception,
+             nondet_tol,
+             check_undefined_grad,
+             check_grad_dtypes,
+             check_batched_grad,
+             check_fwd_over_rev,
+             check_rev_over_rev,
+             fast_mode,
+             masked.value_or(false)});
+      }));
+}
