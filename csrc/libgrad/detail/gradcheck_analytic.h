@@ -13,7 +13,11 @@ namespace libgrad::detail {
 class Backward {
  public:
   Backward(const Problem& problem, const variable_list& outputs)
-      : roots_(edges(outputs, root_edge)),  // before the targets
+      : Backward(problem, edges(outputs, root_edge)) {}
+
+  /// The roots must be made before the targets are looked for.
+  Backward(const Problem& problem, edge_list roots)
+      : roots_(std::move(roots)),
         targets_(edges(problem.targets(), target_edge)) {}
 
   variable_list operator()(const variable_list& seeds) const {
@@ -46,8 +50,8 @@ inline double difference(
   if (rows.size(1) == 0) {
     return 0;
   }
-  if (again.defined() && is_open(rows) && is_open(again) &&
-      again.is_contiguous() && again.scalar_type() == rows.scalar_type() &&
+  if (again.defined() && is_open(rows) && is_row(again) &&
+      again.scalar_type() == rows.scalar_type() &&
       again.numel() == rows.size(1)) {
     const auto bytes = again.numel() * static_cast<int64_t>(again.itemsize());
     const auto* row =
@@ -99,8 +103,7 @@ Gradients gradients_of(
   Gradients result;
   for (size_t j = 0; j < problem.wrt.size(); ++j) {
     const auto& input = problem.input(j);
-    result.rows.push_back(
-        at::zeros({count, input.numel()}, input.detach().options()));
+    result.rows.push_back(zeros({count, input.numel()}, input));
   }
   for (int64_t k = 0; k < count; ++k) {
     next(k);
@@ -117,8 +120,7 @@ Gradients gradients_of(
 /// The Jacobians of `output`, a row for each of its elements.
 inline Gradients backward_rows(
     const Problem& problem, const at::Tensor& output) {
-  const auto seed =
-      at::zeros_like(output.detach(), {}, at::MemoryFormat::Contiguous);
+  const auto seed = zeros(output.sizes(), output);
   const auto flat = seed.view(-1);
   const bool open = is_open(seed) && seed.scalar_type() == at::kDouble;
   const auto set = [&](int64_t k, double value) {
@@ -136,14 +138,16 @@ inline Gradients backward_rows(
   });
 }
 
-/// vᵀJ of `output`, for a vector of Draw: one row.
+/// vᵀJ of `output`, which is real: one row.
 inline Gradients backward_product(
-    const Problem& problem,
-    const at::Tensor& output,
-    const at::Tensor& vector) {
-  const auto seed =
-      vector.to(output.device(), output.scalar_type()).view(output.sizes());
-  return gradients_of(problem, output, seed, 1, [](int64_t) {});
+    const Problem& problem, const at::Tensor& output, const Vector& vector) {
+  const auto seed = vector.like(output);
+  return gradients_of(
+      problem,
+      output,
+      output.dim() == 1 ? seed : seed.view(output.sizes()),
+      1,
+      [](int64_t) {});
 }
 
 /// A level of dual tensors, of which the host knows.
@@ -236,15 +240,6 @@ class Duals {
   variable_list tangents_;
 };
 
-/// Matrices of zeros for the tangents of the outputs.
-inline variable_list zero_rows(const Problem& problem, int64_t rows) {
-  auto result = room_for_rows(problem, rows);
-  for (auto& matrix : result) {
-    matrix.zero_();
-  }
-  return result;
-}
-
 inline void put_tangents(
     const variable_list& to, int64_t k, const variable_list& tangents) {
   for (size_t v = 0; v < to.size(); ++v) {
@@ -261,7 +256,7 @@ inline variable_list forward_rows(
   const CheckedLevel level(problem);
   const Duals duals(problem, level);
   const auto count = problem.input(j).numel();
-  const auto result = zero_rows(problem, count);
+  const auto result = rows_for_outputs(problem, count, zeros);
   Moved tangent(duals.tangent(j));
   for (int64_t k = 0; k < count; ++k) {
     tangent.one(k, axis);
@@ -270,15 +265,15 @@ inline variable_list forward_rows(
   return result;
 }
 
-/// Ju along one axis, for a vector of Draw: for each of Problem::valued a row.
+/// Ju along one axis: for each of Problem::valued a row.
 inline variable_list forward_product(
     const Problem& problem,
     size_t j,
-    const at::Tensor& vector,
+    const Vector& vector,
     const Complex& axis) {
   const CheckedLevel level(problem);
   const Duals duals(problem, level);
-  const auto result = zero_rows(problem, 1);
+  const auto result = rows_for_outputs(problem, 1, zeros);
   Moved tangent(duals.tangent(j));
   tangent.all(vector, axis);
   put_tangents(result, 0, duals.evaluate());

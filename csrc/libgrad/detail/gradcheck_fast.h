@@ -9,14 +9,12 @@ namespace libgrad::detail {
 
 /// The vectors for one input: two for a complex one.
 struct Directions {
-  at::Tensor real;
-  at::Tensor imaginary = {};
+  Vector real;
+  Vector imaginary = {};
 
   /// vᵀEu for a matrix E of ones: what one allowed error of each entry is in
   /// the product.
-  double sum() const {
-    return sum_of(real) + (imaginary.defined() ? sum_of(imaginary) : 0);
-  }
+  double sum() const { return real.sum() + imaginary.sum(); }
 };
 
 inline constexpr const char* kFastNote =
@@ -159,14 +157,14 @@ inline void check_backward_products(
     const Problem& problem,
     size_t o,
     Part part,
-    const at::Tensor& vector,
+    const Vector& vector,
     const std::vector<Directions>& directions,
     const std::vector<Slopes>& numeric) {
   const auto& options = problem.options;
   const auto output = part_of(problem.outputs[o], part);
   const auto gradients = backward_product(problem, output, vector);
   check_gradients(problem, o, gradients);
-  const auto weight = sum_of(vector);
+  const auto weight = vector.sum();
   const auto v = valued_place(problem, o);
   for (size_t j = 0; j < problem.wrt.size(); ++j) {
     const auto theirs = product_with(directions[j], gradients.rows[j]);
@@ -191,7 +189,7 @@ inline void check_backward_fast(const Problem& problem) {
     check_nearly_zero(problem, numeric);
     return;
   }
-  variable_list vectors;
+  std::vector<Vector> vectors;
   for (const auto o : problem.differentiable) {
     vectors.push_back(draw.unit(problem.outputs[o].numel()));
   }
@@ -209,12 +207,12 @@ inline void check_backward_fast(const Problem& problem) {
 
 /// The tangents of all outputs for one tangent of input `j`.
 inline void check_forward_product(
-    const Problem& problem, size_t j, Part part, const at::Tensor& vector) {
+    const Problem& problem, size_t j, Part part, const Vector& vector) {
   const auto& options = problem.options;
   const auto& axis = part == Part::imaginary ? kImaginaryAxis : kRealAxis;
   const auto numeric = slopes_along(problem, j, vector, axis);
   const auto analytic = forward_product(problem, j, vector, axis);
-  const Tolerance tolerance{options.atol * sum_of(vector), options.rtol};
+  const Tolerance tolerance{options.atol * vector.sum(), options.rtol};
   for (size_t v = 0; v < problem.valued.size(); ++v) {
     const auto wrong = differences(analytic[v], numeric[v], tolerance);
     if (!wrong.empty()) {

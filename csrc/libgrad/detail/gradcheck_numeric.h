@@ -30,13 +30,16 @@ class NumbersOnly {
   at::AutoGradMode mode_;
 };
 
-/// Matrices for the outputs of `rows` evaluations.
-inline variable_list room_for_rows(const Problem& problem, int64_t rows) {
+/// Matrices for the outputs of `rows` evaluations, made by `make`.
+inline variable_list rows_for_outputs(
+    const Problem& problem,
+    int64_t rows,
+    at::Tensor (*make)(at::IntArrayRef, const at::Tensor&)) {
   variable_list result;
+  result.reserve(problem.valued.size());
   for (const auto o : problem.valued) {
     const auto& output = problem.outputs[o];
-    result.push_back(
-        at::empty({rows, output.numel()}, output.detach().options()));
+    result.push_back(make({rows, output.numel()}, output));
   }
   return result;
 }
@@ -44,9 +47,8 @@ inline variable_list room_for_rows(const Problem& problem, int64_t rows) {
 /// (plus - minus) / (2 eps), in the place of `plus`.
 inline variable_list quotients(
     variable_list plus, const variable_list& minus, double eps) {
-  const at::AutoGradMode grad_mode(false);
   for (size_t v = 0; v < plus.size(); ++v) {
-    plus[v].sub_(minus[v]).div_(2 * eps);
+    make_quotient(plus[v], minus[v], eps);
   }
   return plus;
 }
@@ -58,8 +60,8 @@ inline variable_list slopes_along(
   const auto& input = problem.input(j);
   const auto eps = problem.options.eps;
   const auto count = input.numel();
-  const auto minus = room_for_rows(problem, count);
-  const auto plus = room_for_rows(problem, count);
+  const auto minus = rows_for_outputs(problem, count, room);
+  const auto plus = rows_for_outputs(problem, count, room);
   Moved moved(input);
   const auto evaluate = [&](int64_t k, double step, const variable_list& to) {
     moved.one(k, step * axis);
@@ -76,15 +78,15 @@ inline variable_list slopes_along(
   return quotients(plus, minus, eps);
 }
 
-/// The same along one direction, a vector of Draw: for each output a vector.
+/// The same along one direction: for each output a vector.
 inline variable_list slopes_along(
     const Problem& problem,
     size_t j,
-    const at::Tensor& direction,
+    const Vector& direction,
     const Complex& axis) {
   const auto eps = problem.options.eps;
-  const auto minus = room_for_rows(problem, 1);
-  const auto plus = room_for_rows(problem, 1);
+  const auto minus = rows_for_outputs(problem, 1, room);
+  const auto plus = rows_for_outputs(problem, 1, room);
   Moved moved(problem.input(j));
   const auto evaluate = [&](double step, const variable_list& to) {
     moved.all(direction, step * axis);

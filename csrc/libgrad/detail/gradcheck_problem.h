@@ -4,8 +4,8 @@
 #pragma once
 
 #include <libgrad/detail/evaluate.h>
+#include <libgrad/detail/gradcheck_moved.h>
 #include <libgrad/detail/gradcheck_types.h>
-#include <libgrad/detail/gradcheck_values.h>
 
 namespace libgrad::detail {
 

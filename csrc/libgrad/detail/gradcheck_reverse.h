@@ -1,8 +1,8 @@
 /// libgrad/detail/gradcheck_reverse.h -- what a backward must do besides being
 /// right: take zeros and undefined gradients, and be mapped over.
 ///
-/// Relies on (covered by tests/cpp/test_gradcheck.cpp): UndefinedGrad gives its
-/// input back with a node that loses gradients on the way.
+/// Relies on (covered by tests/cpp/test_gradcheck.cpp): UndefinedGradBackward
+/// is a node that gives an undefined gradient for any.
 
 #pragma once
 
@@ -36,12 +36,11 @@ inline variable_list recorded(const Problem& problem) {
 }
 
 inline variable_list zeros_for(const variable_list& outputs) {
-  variable_list zeros;
+  variable_list result;
   for (const auto& output : outputs) {
-    zeros.push_back(
-        at::zeros_like(output.detach(), {}, at::MemoryFormat::Contiguous));
+    result.push_back(zeros(output.sizes(), output));
   }
-  return zeros;
+  return result;
 }
 
 [[noreturn]] inline void fail_gradient(
@@ -117,18 +116,23 @@ inline constexpr const char* kUndefinedAdvice =
     "set_materialize_grads is left on) for an output that nothing used: treat "
     "it as zeros, or pass check_undefined_grad=False.";
 
-/// `output` as one whose gradient arrives undefined, whatever it was.
-inline at::Tensor behind_undefined(const at::Tensor& output) {
-  return (*make_node<torch::autograd::UndefinedGrad>())({output})[0];
+/// Where the gradient of `output` enters the graph, to arrive undefined.
+inline Edge undefining_edge(const at::Tensor& output) {
+  auto node = make_node<torch::autograd::UndefinedGradBackward>();
+  node->add_input_metadata(output);
+  node->set_next_edges({root_edge(output)});
+  return {std::move(node), 0};
 }
 
-/// Throws unless the backward of `outputs` takes gradients of zeros, of which
+/// Throws unless the backward from `roots` takes gradients of zeros, of which
 /// some get lost on the way, for zeros.
 inline void check_undefined(
-    const Problem& problem, const variable_list& outputs) {
+    const Problem& problem,
+    const edge_list& roots,
+    const variable_list& seeds) {
   variable_list grads;
   try {
-    grads = Backward(problem, outputs)(zeros_for(outputs));
+    grads = Backward(problem, roots)(seeds);
   } catch (const std::exception& error) {
     expect_failure(problem, error);
     warn_of_undefined();
@@ -161,15 +165,13 @@ inline void check_undefined_gradients(const Problem& problem) {
   if (outputs.empty()) {
     return;
   }
-  variable_list undefined;
-  for (const auto& output : outputs) {
-    undefined.push_back(behind_undefined(output));
-  }
-  check_undefined(problem, undefined);
+  const auto seeds = zeros_for(outputs);
+  const auto undefined = edges(outputs, undefining_edge);
+  check_undefined(problem, undefined, seeds);
   for (size_t d = 0; outputs.size() > 1 && d < outputs.size(); ++d) {
-    auto some = outputs;
-    some[d] = undefined[d];
-    check_undefined(problem, some);
+    auto roots = edges(outputs, root_edge);
+    roots[d] = undefined[d];
+    check_undefined(problem, roots, seeds);
   }
 }
 

@@ -68,12 +68,6 @@ inline void check_gradients(
   }
 }
 
-/// True where `tensor` has a number that is not zero.
-inline bool any_nonzero(const at::Tensor& tensor) {
-  const at::AutoGradMode grad_mode(false);
-  return tensor.any().item<bool>();
-}
-
 /// The sentence for a function that changes though it has no graph.
 [[noreturn]] inline void fail_not_zero(
     const Problem& problem, size_t v, size_t j) {

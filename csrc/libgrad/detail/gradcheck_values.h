@@ -5,13 +5,12 @@
 
 #include <libgrad/detail/edges.h>
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Dispatch.h>
+#include <ATen/EmptyTensor.h>
 #include <ATen/Functions.h>
 #include <ATen/OpMathType.h>
-#include <c10/core/DefaultDtype.h>
 
-#include <cmath>
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -78,111 +77,85 @@ void with_type(at::ScalarType dtype, const Body& body) {
       });
 }
 
-/// The numbers of one input, moved in place and put back in the end, on every
-/// way out. Neither version counters nor graphs see it.
-class Moved {
- public:
-  explicit Moved(const at::Tensor& tensor)
-      : tensor_(tensor),
-        open_(is_open(tensor)),
-        original_(tensor.detach().clone(at::MemoryFormat::Contiguous)) {}
-  Moved(const Moved&) = delete;
-  Moved& operator=(const Moved&) = delete;
-  ~Moved() {
-    try {
-      restore();
-    } catch (const std::exception&) {  // the device is lost, as was said
-    }
-  }
+/// True where the numbers are open and in a row.
+inline bool is_row(const at::Tensor& tensor) {
+  return is_open(tensor) && tensor.is_contiguous();
+}
 
-  /// Sets element `k` alone to its original value plus `step`.
-  void one(int64_t k, const Complex& step) {
-    if (moved_ != k) {
-      restore();
-    }
-    moved_ = k;
-    if (!open_) {
-      const at::AutoGradMode grad_mode(false);
-      place(k).copy_(original_.view(-1).select(0, k) + scalar(step));
-      return;
-    }
-    with_type(tensor_.scalar_type(), [&](auto type) {
-      using Number = decltype(type);
-      using Wide = at::opmath_type<Number>;
-      const auto from = original_.const_data_ptr<Number>()[k];
-      numbers<Number>()[offset_of(tensor_, k)] = static_cast<Number>(
-          static_cast<Wide>(from) + number_from<Wide>(step));
+/// Memory for a contiguous tensor of `shape` like `like`.
+inline at::Tensor room(at::IntArrayRef shape, const at::Tensor& like) {
+  return is_open(like)
+             ? at::Tensor(at::detail::empty_cpu(shape, like.scalar_type()))
+             : at::empty(shape, like.options());
+}
+
+/// The same, of zeros.
+inline at::Tensor zeros(at::IntArrayRef shape, const at::Tensor& like) {
+  if (!is_open(like)) {
+    return at::zeros(shape, like.options());
+  }
+  auto result = room(shape, like);
+  if (result.nbytes() > 0) {
+    std::memset(result.mutable_data_ptr(), 0, result.nbytes());
+  }
+  return result;
+}
+
+/// Its numbers in memory of its own, contiguous.
+inline at::Tensor copied(const at::Tensor& tensor) {
+  if (!is_row(tensor)) {
+    return tensor.detach().clone(at::MemoryFormat::Contiguous);
+  }
+  auto result = room(tensor.sizes(), tensor);
+  if (result.nbytes() > 0) {
+    std::memcpy(
+        result.mutable_data_ptr(), tensor.const_data_ptr(), result.nbytes());
+  }
+  return result;
+}
+
+/// True where `tensor` has a number that is not zero.
+inline bool any_nonzero(const at::Tensor& tensor) {
+  if (!is_row(tensor) || !has_numbers(tensor)) {
+    const at::AutoGradMode grad_mode(false);
+    return tensor.any().item<bool>();
+  }
+  bool any = false;
+  with_type(tensor.scalar_type(), [&](auto type) {
+    using Number = decltype(type);
+    const auto* numbers = tensor.const_data_ptr<Number>();
+    any = std::any_of(numbers, numbers + tensor.numel(), [](const Number& n) {
+      return n != Number(0);
     });
-  }
+  });
+  return any;
+}
 
-  /// Sets all elements to their original values plus `step` times `direction`,
-  /// real numbers in double precision, one for each.
-  void all(const at::Tensor& direction, const Complex& step) {
-    moved_ = kAll;
-    if (!open_) {
-      const at::AutoGradMode grad_mode(false);
-      const auto along = direction.view_as(original_).to(
-          original_.device(), c10::toRealValueType(original_.scalar_type()));
-      tensor_.variable_data().copy_(original_ + along * scalar(step));
-      return;
+/// (plus - minus) / (2 eps), in the place of `plus`: contiguous, both.
+inline void make_quotient(
+    const at::Tensor& plus, const at::Tensor& minus, double eps) {
+  if (!is_row(plus)) {
+    const at::AutoGradMode grad_mode(false);
+    plus.sub_(minus).div_(2 * eps);
+    return;
+  }
+  with_type(plus.scalar_type(), [&](auto type) {
+    using Number = decltype(type);
+    using Wide = at::opmath_type<Number>;
+    auto* to = static_cast<Number*>(plus.mutable_data_ptr());
+    const auto* from = minus.const_data_ptr<Number>();
+    const auto width = number_from<Wide>(2 * eps);
+    for (int64_t k = 0; k < plus.numel(); ++k) {
+      to[k] = static_cast<Number>(
+          (static_cast<Wide>(to[k]) - static_cast<Wide>(from[k])) / width);
     }
-    with_type(tensor_.scalar_type(), [&](auto type) {
-      using Number = decltype(type);
-      using Wide = at::opmath_type<Number>;
-      const bool dense = tensor_.is_contiguous();
-      const auto* along = direction.const_data_ptr<double>();
-      const auto* from = original_.const_data_ptr<Number>();
-      auto* to = numbers<Number>();
-      for (int64_t k = 0; k < original_.numel(); ++k) {
-        to[dense ? k : offset_of(tensor_, k)] = static_cast<Number>(
-            static_cast<Wide>(from[k]) + number_from<Wide>(step * along[k]));
-      }
-    });
-  }
-
-  /// Puts back, to the bit, what was moved.
-  void restore() {
-    if (moved_ == kAll) {
-      tensor_.variable_data().copy_(original_);
-    } else if (moved_ >= 0 && open_) {
-      const auto size = static_cast<int64_t>(original_.element_size());
-      std::memcpy(
-          numbers<char>() + offset_of(tensor_, moved_) * size,
-          static_cast<const char*>(original_.const_data_ptr()) + moved_ * size,
-          size);
-    } else if (moved_ >= 0) {
-      place(moved_).copy_(original_.view(-1).select(0, moved_));
-    }
-    moved_ = kNothing;
-  }
-
- private:
-  static constexpr int64_t kNothing = -2, kAll = -1;
-
-  template <class Number>
-  Number* numbers() const {
-    return static_cast<Number*>(tensor_.mutable_data_ptr());
-  }
-
-  at::Tensor place(int64_t k) const {
-    return tensor_.variable_data().as_strided(
-        {}, {}, tensor_.storage_offset() + offset_of(tensor_, k));
-  }
-
-  at::Scalar scalar(const Complex& step) const {
-    return tensor_.is_complex() ? at::Scalar(step) : at::Scalar(step.real());
-  }
-
-  at::Tensor tensor_;
-  bool open_;
-  at::Tensor original_;
-  int64_t moved_ = kNothing;
-};
+  });
+}
 
 /// Copies the numbers of `value` to row `k` of `rows`, a contiguous matrix.
 inline void put_row(
     const at::Tensor& rows, int64_t k, const at::Tensor& value) {
-  if (is_open(value) && is_open(rows) && value.is_contiguous() &&
+  if (is_row(value) && is_open(rows) &&
       value.scalar_type() == rows.scalar_type()) {
     const auto bytes = value.numel() * static_cast<int64_t>(value.itemsize());
     if (bytes > 0) {
@@ -196,70 +169,6 @@ inline void put_row(
   const at::AutoGradMode grad_mode(false);
   const auto dense = value.layout() == at::kStrided ? value : value.to_dense();
   rows.select(0, k).copy_(dense.detach().reshape(-1));
-}
-
-/// Random numbers of its own: the same in every check, and none of the user's.
-class Draw {
- public:
-  /// `count` numbers from 0 to 1 in double precision, of length 1 together.
-  at::Tensor unit(int64_t count) {
-    auto vector =
-        at::rand({count}, generator_, c10::get_default_dtype_as_scalartype())
-            .to(at::kDouble);
-    auto* numbers = vector.mutable_data_ptr<double>();
-    double squares = 0;
-    for (int64_t k = 0; k < count; ++k) {
-      squares += numbers[k] * numbers[k];
-    }
-    for (int64_t k = 0; k < count; ++k) {
-      numbers[k] /= std::sqrt(squares);
-    }
-    return vector;
-  }
-
-  /// Numbers from -1 to 1 like `tensor`, contiguous.
-  at::Tensor like(const at::Tensor& tensor) {
-    const auto dtype = tensor.is_complex() ? at::kComplexDouble : at::kDouble;
-    const at::AutoGradMode grad_mode(false);
-    auto numbers = at::rand(tensor.sizes(), generator_, at::dtype(dtype));
-    if (tensor.is_complex()) {
-      at::view_as_real(numbers).mul_(2).sub_(1);
-    } else {
-      numbers.mul_(2).sub_(1);
-    }
-    return numbers.to(tensor.device(), tensor.scalar_type());
-  }
-
- private:
-  at::Generator generator_ = at::detail::createCPUGenerator();
-};
-
-/// The sum of the products of `vector`, from Draw, and the numbers of `tensor`.
-inline Complex sum_of_products(
-    const at::Tensor& vector, const at::Tensor& tensor) {
-  const auto* left = vector.const_data_ptr<double>();
-  const auto values = in_double(tensor, tensor.is_complex()).contiguous();
-  Complex sum = 0;
-  with_type(values.scalar_type(), [&](auto type) {
-    using Number = decltype(type);
-    if constexpr (
-        std::is_same_v<Number, double> || std::is_same_v<Number, Complex>) {
-      const auto* right = values.const_data_ptr<Number>();
-      for (int64_t k = 0; k < values.numel(); ++k) {
-        sum += left[k] * right[k];
-      }
-    }
-  });
-  return sum;
-}
-
-inline double sum_of(const at::Tensor& vector) {
-  const auto* numbers = vector.const_data_ptr<double>();
-  double sum = 0;
-  for (int64_t k = 0; k < vector.numel(); ++k) {
-    sum += numbers[k];
-  }
-  return sum;
 }
 
 }  // namespace libgrad::detail
