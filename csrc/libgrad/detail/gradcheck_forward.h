@@ -3,8 +3,9 @@
 
 #pragma once
 
-#include <libgrad/detail/gradcheck_fast.h>
 #include <libgrad/detail/gradcheck_reverse.h>
+
+#include <libgrad/detail/gradcheck_fast.h>
 
 #include <memory>
 

@@ -4,6 +4,8 @@
 
 #include <libgrad/detail/gradcheck_vector.h>
 
+#include <ATen/TensorOperators.h>
+
 namespace libgrad::detail {
 
 /// The numbers of one input, moved in place and put back in the end, on every

@@ -3,9 +3,9 @@
 
 #pragma once
 
-#include <libgrad/detail/evaluate.h>
 #include <libgrad/detail/gradcheck_moved.h>
-#include <libgrad/detail/gradcheck_types.h>
+
+#include <libgrad/detail/evaluate.h>
 
 namespace libgrad::detail {
 

@@ -6,6 +6,8 @@
 
 #pragma once
 
+#include <libgrad/detail/gradcheck_analytic.h>
+
 #include <libgrad/detail/fallback.h>
 #include <libgrad/detail/gradcheck_slow.h>
 

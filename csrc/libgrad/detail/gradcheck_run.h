@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <libgrad/detail/gradcheck_fast.h>
+
 #include <libgrad/detail/gradcheck_forward.h>
 #include <libgrad/grad.h>
 

@@ -2,8 +2,9 @@
 
 #pragma once
 
-#include <libgrad/detail/gradcheck_analytic.h>
 #include <libgrad/detail/gradcheck_report.h>
+
+#include <libgrad/detail/gradcheck_analytic.h>
 
 namespace libgrad::detail {
 

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <libgrad/detail/gradcheck_types.h>
+
 #include <libgrad/detail/edges.h>
 
 #include <ATen/Dispatch.h>
