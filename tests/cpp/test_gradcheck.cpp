@@ -274,23 +274,7 @@ TEST(misuse_is_refused) {
           [](const Tensor& x) { return Failing::apply(x); }, leaf({1})));
 }
 
-TEST(undefining_edge_loses_the_gradient) {
-  const auto x = leaf({1}), y = x * 2;
-  const auto edge = libgrad::detail::undefining_edge(y);
-  const libgrad::edge_list targets{libgrad::detail::target_edge(x)};
-  const libgrad::GradOptions options{
-      .grad_outputs = {constant({1})}, .allow_unused = true};
-  EXPECT(!libgrad::grad({edge}, targets, options)[0].defined());
-}
-
-TEST(vectors_of_fast_mode_are_those_of_torch) {
-  for (const auto dtype : {torch::kFloat, torch::kDouble}) {
-    const auto before = c10::get_default_dtype();
-    c10::set_default_dtype(c10::scalarTypeToTypeMeta(dtype));
-    auto vector = libgrad::detail::Draw().unit(5);
-    c10::set_default_dtype(before);
-    auto theirs = torch::rand({5}, at::detail::createCPUGenerator(), dtype);
-    theirs = theirs.to(torch::kDouble);
-    EXPECT(close(vector.like(theirs), theirs / theirs.norm()));
-  }
+TEST(tangent_without_memory_is_zeros) {
+  const auto f = [](const Tensor& x) { return x.sgn(); };
+  EXPECT(libgrad::gradcheck(f, leaf({1, -2}), {.check_forward_ad = true}));
 }

@@ -1,5 +1,8 @@
 /// libgrad/detail/gradcheck_values.h -- numbers of tensors, read and moved with
 /// as few calls of the dispatcher as can be: a check makes thousands.
+///
+/// Relies on (covered by tests/cpp/test_internals.cpp): the dispatch keys of an
+/// ordinary CPU tensor, which others have more of.
 
 #pragma once
 
@@ -25,11 +28,16 @@ inline bool has_numbers(const at::Tensor& tensor) {
          (tensor.is_floating_point() || tensor.is_complex());
 }
 
-/// True where the numbers of `tensor` lie open in memory, as they are.
+/// True where the numbers of `tensor` lie open in memory, as they are: it is an
+/// ordinary tensor on the CPU, and not one of zeros without memory, a conjugate
+/// view, a batch of vmap or a subclass.
 inline bool is_open(const at::Tensor& tensor) {
-  return tensor.is_cpu() && tensor.layout() == at::kStrided &&
-         !tensor.unsafeGetTensorImpl()->is_python_dispatch() &&
-         !tensor.is_conj() && !tensor.is_neg();
+  constexpr c10::DispatchKeySet ordinary{
+      c10::DispatchKey::CPU,
+      c10::DispatchKey::AutogradCPU,
+      c10::DispatchKey::ADInplaceOrView,
+      c10::DispatchKey::AutocastCPU};
+  return ordinary.has_all(tensor.key_set());
 }
 
 /// Where element `k`, counted along the last dimension first, lies in memory.
