@@ -7,6 +7,7 @@ import ast
 import doctest
 import importlib.metadata
 import inspect
+import operator
 import os
 import pickle
 import re
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,9 +26,15 @@ from libgrad import _C, _build_info
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(_C.__file__).parent
 TORCH_MINOR = ".".join(torch.__version__.split("+")[0].split(".")[:2])
-PUBLIC = [name for name in libgrad.__all__ if name != "__version__"]
+PUBLIC = [name for name in libgrad.__all__ if name not in {"__version__", "functional"}]
+PUBLIC += [f"functional.{name}" for name in libgrad.functional.__all__]
 
 each_public = pytest.mark.parametrize("name", PUBLIC)
+
+
+def find(name: str) -> Any:
+    """Return what is called `name` in libgrad."""
+    return operator.attrgetter(name)(libgrad)
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -47,23 +55,24 @@ def test_public_names_are_those_of_all():
         for name, value in vars(libgrad).items()
         if not name.startswith("_") and not isinstance(value, __future__._Feature)
     }
-    assert public == set(PUBLIC)
+    assert public == {name.partition(".")[0] for name in PUBLIC}
     assert sorted(libgrad.__all__) == libgrad.__all__
     assert len(set(libgrad.__all__)) == len(libgrad.__all__)
 
 
 @each_public
 def test_public_object_says_in_a_sentence_what_it_does(name):
-    doc = inspect.getdoc(getattr(libgrad, name))
+    doc = inspect.getdoc(find(name))
     first = doc.split("\n\n")[0]
     assert re.fullmatch(r"[A-Z][^\n]*[.]", first), first
 
 
 @each_public
 def test_public_object_is_libgrads_and_says_so(name):
-    value = getattr(libgrad, name)
-    assert value.__module__ == "libgrad"
-    assert value.__name__ == name
+    value = find(name)
+    module, _, own = f"libgrad.{name}".rpartition(".")
+    assert value.__module__ == module
+    assert value.__name__ == own
     assert "_C" not in repr(value)
     assert pickle.loads(pickle.dumps(value)) is value
 
@@ -71,7 +80,7 @@ def test_public_object_is_libgrads_and_says_so(name):
 @each_public
 def test_examples_of_a_docstring_print_what_they_say(name):
     names = {"torch": torch, "libgrad": libgrad, "warnings": warnings}
-    value = getattr(libgrad, name)
+    value = find(name)
     finder = doctest.DocTestFinder(recurse=False)
     (test,) = finder.find(value, name, module=False, globs=names)
     with warnings.catch_warnings():
@@ -82,7 +91,7 @@ def test_examples_of_a_docstring_print_what_they_say(name):
 
 
 def test_most_docstrings_have_examples():
-    without = {name for name in PUBLIC if ">>>" not in (getattr(libgrad, name).__doc__ or "")}
+    without = {name for name in PUBLIC if ">>>" not in (find(name).__doc__ or "")}
     assert without == {
         "Node",
         "cmake_dir",
@@ -224,19 +233,29 @@ def test_import_adds_little_to_that_of_torch():
     assert min(times) < 0.05
 
 
-def test_the_stub_says_what_the_extension_says() -> None:
-    stub = Path(libgrad._C.__file__).with_name("_C.pyi")
-    for root in libgrad.__path__:  # two of them in an editable install
-        stub = next(Path(root).glob("_C.pyi"), stub)
-    documented = {
-        node.name: ast.get_docstring(node)
-        for node in ast.walk(ast.parse(stub.read_text(encoding="utf-8")))
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node)
+def documented(stub: str) -> dict[str, str]:
+    """Return the docstrings in a stub of the package."""
+    path = next(p for p in (Path(root) / stub for root in libgrad.__path__) if p.exists())
+    return {
+        node.name: doc
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and (doc := ast.get_docstring(node))
     }
-    assert {"grad", "backward", "Node", "next"} <= set(documented)
-    for name, doc in documented.items():
+
+
+def test_the_stub_says_what_the_extension_says() -> None:
+    docs = documented("_C.pyi")
+    assert {"grad", "backward", "Node", "next"} <= set(docs)
+    for name, doc in docs.items():
         owner = libgrad.Node if hasattr(libgrad.Node, name) else libgrad._C
         assert inspect.getdoc(getattr(owner, name)) == doc, name
+
+
+def test_the_stub_of_functional_says_what_the_extension_says() -> None:
+    docs = documented("functional.pyi")
+    assert {name for name in vars(_C.functional) if not name.startswith("_")} == set(docs)
+    for name, doc in docs.items():
+        assert inspect.getdoc(getattr(libgrad.functional, name)) == doc, name
 
 
 def test_the_readme_shows_the_table_that_the_benchmark_wrote() -> None:

@@ -8,16 +8,19 @@
 #include <array>
 
 /// The parameters of one function: their names in order, of which the first
-/// `required` have no default.
+/// `required` have no default, and only the first `positional` may be given
+/// without their name.
 template <size_t N>
 class Signature {
  public:
   Signature(
       const char* function,
       size_t required,
-      const std::array<const char*, N>& names)
+      const std::array<const char*, N>& names,
+      size_t positional = N)
       : function_(function),
-        required_(required) {
+        required_(required),
+        positional_(positional) {
     for (size_t i = 0; i < N; ++i) {
       names_[i] = PyUnicode_InternFromString(names[i]);  // kept for good
     }
@@ -28,12 +31,12 @@ class Signature {
   std::array<PyObject*, N> parse(
       PyObject* const* args, Py_ssize_t positional, PyObject* keywords) const {
     std::array<PyObject*, N> values{};
-    if (positional > static_cast<Py_ssize_t>(N)) {
+    if (positional > static_cast<Py_ssize_t>(positional_)) {
       PyErr_Format(
           PyExc_TypeError,
           "%s() takes at most %zu positional arguments but %zd were given",
           function_,
-          N,
+          positional_,
           positional);
       throw py::error_already_set();
     }
@@ -76,5 +79,30 @@ class Signature {
 
   const char* function_;
   size_t required_;
+  size_t positional_;
   std::array<PyObject*, N> names_;
 };
+
+/// The definition of a function that takes its arguments as `Signature` does.
+inline PyMethodDef fast_method(
+    const char* name,
+    PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*),
+    const char* doc) {
+  return {
+      name,
+      reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function)),
+      METH_FASTCALL | METH_KEYWORDS,
+      doc};
+}
+
+/// Puts the function `def` into `m`; it says of itself that it is from
+/// `module`. `def` must outlive Python.
+inline void define(
+    py::module_& m,
+    const char* name,
+    PyMethodDef* def,
+    PyObject* self,
+    const char* module = "libgrad") {
+  m.attr(name) = py::reinterpret_steal<py::object>(
+      PyCFunction_NewEx(def, self, py::str(module).ptr()));
+}

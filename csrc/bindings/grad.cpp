@@ -152,29 +152,12 @@ PyObject* backward(
   END_HANDLE_TH_ERRORS
 }
 
-PyMethodDef method(
-    const char* name,
-    PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*),
-    const char* doc) {
-  return {
-      name,
-      reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function)),
-      METH_FASTCALL | METH_KEYWORDS,
-      doc};
-}
-
-void define(
-    py::module_& m, const char* name, PyMethodDef* def, PyObject* self) {
-  m.attr(name) = py::reinterpret_steal<py::object>(
-      PyCFunction_NewEx(def, self, py::str("libgrad").ptr()));
-}
-
 }  // namespace
 
 void bind_grad(py::module_& m) {
-  static PyMethodDef grad_def = method("grad", grad, docs::kGrad);
+  static PyMethodDef grad_def = fast_method("grad", grad, docs::kGrad);
   static PyMethodDef backward_def =
-      method("backward", backward, docs::kBackward);
+      fast_method("backward", backward, docs::kBackward);
   define(m, "grad", &grad_def, m.ptr());
   define(m, "backward", &backward_def, m.ptr());
   define(m, "_grad", &grad_def, nullptr);

@@ -165,7 +165,13 @@ inline Matrix jacobian(
   const auto& call = detail::kJacobian;
   detail::check_matrix_options(call, options);
   if (options.strategy == Strategy::forward && detail::elements(inputs) > 0) {
-    return detail::forward_matrix(call, f, inputs, options);
+    return detail::forward_matrix(
+        call,
+        f,
+        inputs,
+        options,
+        detail::dual_columns,
+        [&](const variable_list& xs) { return detail::evaluate(call, f, xs); });
   }
   at::AutoGradMode grad_mode(true);
   const auto xs = detail::tracked(call, inputs, options.create_graph);
@@ -182,21 +188,26 @@ inline Matrix jacobian(
 ///
 ///     auto h = libgrad::hessian(f, {x, y});  // h[0][1]: d²f/dx dy
 ///
-/// Throws as `jacobian`; c10::NotImplementedError for `Strategy::forward`.
+/// `Strategy::forward` calls `f` with many dual tensors and takes one backward
+/// through these: H by columns. Throws as `jacobian`.
 inline Matrix hessian(
     const Callable& f,
     const variable_list& inputs,
     const JacobianOptions& options = {}) {
   const auto& call = detail::kHessian;
   detail::check_matrix_options(call, options);
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      options.strategy != Strategy::forward,
-      "hessian: Strategy::forward is not implemented; the other strategies "
-      "give the same matrix");
+  const auto gradients = [&](const variable_list& xs) {
+    auto grads = detail::first_gradients(call, f, xs, options.strict).product;
+    detail::fill_zeros(grads, xs);
+    return grads;
+  };
+  if (options.strategy == Strategy::forward && detail::elements(inputs) > 0) {
+    return detail::forward_matrix(
+        call, f, inputs, options, detail::dual_hessian_columns, gradients);
+  }
   at::AutoGradMode grad_mode(true);
   const auto xs = detail::tracked(call, inputs, options.create_graph);
-  auto grads = detail::first_gradients(call, f, xs, options.strict).product;
-  detail::fill_zeros(grads, xs);
+  const auto grads = gradients(xs);
   if (options.strict) {
     detail::check_first_gradients(call, grads, /*jacobian=*/true);
   }

@@ -10,6 +10,7 @@ from torch.autograd.graph import GradientEdge
 
 __version__: str
 pybind11_version: str
+functional: ModuleType  # see functional.pyi
 
 _K = TypeVar("_K")
 _Operands = Tensor | GradientEdge | Sequence[Tensor] | Sequence[GradientEdge]

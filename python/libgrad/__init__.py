@@ -6,6 +6,7 @@ from ._compat import check_torch as _check_torch
 
 _check_torch()  # before the extension, which needs that torch's symbols
 
+from . import functional
 from ._C import (
     __version__,
     backward,
@@ -37,6 +38,7 @@ __all__ = [
     "cmake_dir",
     "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",

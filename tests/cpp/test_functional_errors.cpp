@@ -214,8 +214,9 @@ TEST(options_must_go_together) {
           square, x, {.strict = true, .strategy = Strategy::forward}));
   EXPECT_THROWS(
       c10::NotImplementedError,
-      "hessian: Strategy::forward",
-      libgrad::hessian(linear, x, {.strategy = Strategy::forward}));
+      "hessian: `create_graph=True`",
+      libgrad::hessian(
+          linear, x, {.create_graph = true, .strategy = Strategy::forward}));
   EXPECT_THROWS(
       c10::ValueError, "inputs is empty", libgrad::vjp(first_only, {}));
 }

@@ -3,8 +3,7 @@
 #include "check.h"
 #include "tensors.h"
 
-#include <libgrad/detail/dual.h>
-#include <libgrad/detail/functorch.h>
+#include <libgrad/detail/vmap.h>
 #include <libgrad/grad.h>
 #include <libgrad/gradcheck.h>
 
@@ -126,89 +125,6 @@ TEST(functorch_is_active_where_its_dispatch_keys_are) {
   }
   const VmapLevel level(2);  // this vmap is not a transform of functorch
   EXPECT(!functorch_active());
-}
-
-// functorch.h
-
-TEST(functorch_level_maps_over_the_first_dimension) {
-  const auto batch = torch::arange(6, torch::kDouble).view({3, 2});
-  const auto results = run_mapped(3, {batch}, [&](const variable_list& in) {
-    EXPECT(functorch_active() && in[0].sizes() == 2);
-    return variable_list{in[0].sum(0), in[0].sin(), constant({7}), {}};
-  });
-  EXPECT(same(results[0], batch.sum(1)) && same(results[1], batch.sin()));
-  EXPECT(same(results[2], constant({7, 7, 7}).view({3, 1})));
-  EXPECT(!results[3].defined() && !functorch_active());
-}
-
-TEST(functorch_batch_comes_back_in_front) {
-  const auto batch = torch::randn({3, 2, 4}, torch::kDouble);
-  int64_t number = 0;
-  Tensor inside;
-  {
-    const FunctorchLevel level(3);
-    number = level.number();
-    inside = at::functorch::makeBatched(batch, 1, number);  // of 2, in between
-    EXPECT(inside.sizes() == at::IntArrayRef({3, 4}));
-  }
-  EXPECT(same(unbatched(inside, number, 2), batch.movedim(1, 0)));
-}
-
-TEST(functorch_level_ends_with_an_exception) {
-  const auto fail = [](const variable_list&) -> variable_list {
-    TORCH_CHECK(functorch_active(), "there should be a level");
-    throw std::domain_error("inside");
-  };
-  EXPECT_THROWS(
-      std::domain_error, "inside", run_mapped(1, {constant({1})}, fail));
-  EXPECT(!functorch_active());
-  EXPECT(!at::functorch::maybeCurrentDynamicLayer().has_value());
-}
-
-TEST(functorch_level_draws_what_is_random_once) {
-  const auto draws = run_mapped(3, {constant({1, 2, 3})}, [](const auto& in) {
-    return variable_list{torch::rand_like(in[0])};
-  })[0];
-  EXPECT(draws[0].equal(draws[1]) && draws[1].equal(draws[2]));
-}
-
-TEST(functorch_backward_records_below_the_level) {
-  const auto x = leaf({1, 2}), y = x * x * x;
-  const auto units = torch::eye(2, torch::kDouble);
-  const auto rows = run_mapped(2, {units}, [&](const variable_list& in) {
-    const edge_list root{root_edge(y)};
-    return execute(root, in, true, true, false, {target_edge(x)});
-  })[0];
-  EXPECT(same(rows.detach(), constant({3, 12}).diag()));
-  const auto second = libgrad::grad({rows.sum()}, {x})[0];
-  EXPECT(same(second, constant({6, 12})));
-}
-
-// dual.h
-
-TEST(dual_level_ends_and_takes_the_tangents_off) {
-  const auto x = constant({1, 2});
-  Tensor dual;
-  for (int i = 0; i < 2; ++i) {  // levels do not nest: the first must be over
-    const DualLevel level;
-    dual = level.dual(x, constant({3, 4}));
-    EXPECT(same(level.tangent(dual * dual), constant({6, 16})));
-    EXPECT(same(level.primal(dual), x));
-    EXPECT(same(level.tangent(x), constant({0, 0})));
-    EXPECT_THROWS(c10::Error, "Nested forward mode", DualLevel());
-  }
-  EXPECT(!dual._fw_grad(0).defined());
-}
-
-TEST(batch_of_duals_stays_dual_under_functorch) {
-  const DualLevel level;
-  const auto points = torch::randn({3, 2}, torch::kDouble);
-  const auto tangents = torch::randn({3, 2}, torch::kDouble);
-  const auto out = run_mapped(
-      3, {level.dual(points, tangents)}, [](const variable_list& in) {
-        return variable_list{(in[0] * in[0]).sum()};
-      })[0];
-  EXPECT(level.tangent(out).allclose((2 * points * tangents).sum(1)));
 }
 
 // seeds.h

@@ -1,6 +1,6 @@
 /// libgrad/detail/dual.h -- derivatives by dual tensors.
 ///
-/// Relies on (covered by tests/cpp/test_internals.cpp):
+/// Relies on (covered by tests/cpp/test_functorch.cpp):
 /// - ForwardADLevel::get_next_idx gives a level of dual tensors, and
 ///   release_idx ends it and takes the tangents off;
 /// - a batch of dual tensors, mapped over by functorch, stays dual.
@@ -67,6 +67,25 @@ inline OutputsAndProduct dual_product(
   return result;
 }
 
+/// For each input the unit vectors `first` to `last` as tangents of as many
+/// copies of it.
+inline variable_list unit_duals(
+    const DualLevel& level,
+    const variable_list& inputs,
+    int64_t first,
+    int64_t last) {
+  variable_list duals;
+  int64_t offset = 0;
+  for (const auto& input : inputs) {
+    const auto shape = joined({last - first}, input.sizes());
+    auto points = input.detach().expand(shape).contiguous();
+    points.requires_grad_(at::GradMode::is_enabled());
+    duals.push_back(level.dual(points, unit_rows(input, offset, first, last)));
+    offset += input.numel();
+  }
+  return duals;
+}
+
 /// Columns `first` to `last` of the Jacobian of `f`: for each output a batch.
 inline variable_list dual_columns(
     const Call& call,
@@ -74,15 +93,9 @@ inline variable_list dual_columns(
     const variable_list& inputs,
     int64_t first,
     int64_t last) {
+  at::AutoGradMode grad_mode(false);
   const DualLevel level;
-  variable_list duals;
-  int64_t offset = 0;
-  for (const auto& input : inputs) {
-    const auto shape = joined({last - first}, input.sizes());
-    const auto points = input.detach().expand(shape).contiguous();
-    duals.push_back(level.dual(points, unit_rows(input, offset, first, last)));
-    offset += input.numel();
-  }
+  const auto duals = unit_duals(level, inputs, first, last);
   auto columns = run_mapped(last - first, duals, [&](const variable_list& xs) {
     return evaluate(call, f, xs);
   });
@@ -92,19 +105,46 @@ inline variable_list dual_columns(
   return columns;
 }
 
-/// The Jacobian of `f` by dual tensors; dtype and device are the outputs'.
-inline Matrix dual_matrix(
+/// The same of the Hessian of `f`, a function of one element: its gradients
+/// along the dual tensors, by one backward for all.
+inline variable_list dual_hessian_columns(
     const Call& call,
     const ListFunction& f,
     const variable_list& inputs,
-    const std::optional<int64_t>& chunk_size) {
-  at::AutoGradMode grad_mode(false);
+    int64_t first,
+    int64_t last) {
+  at::AutoGradMode grad_mode(true);
+  const DualLevel level;
+  const auto duals = unit_duals(level, inputs, first, last);
+  const auto ys = run_mapped(last - first, duals, [&](const variable_list& xs) {
+    auto outputs = evaluate(call, f, xs);
+    check_scalar(call, outputs);
+    return outputs;
+  });
+  auto grads =
+      pull(call, ys, duals, {at::ones_like(level.primal(ys[0]))}, false, false);
+  fill_zeros(grads, duals);
+  for (auto& grad : grads) {
+    grad = level.tangent(grad).detach();
+  }
+  return grads;
+}
+
+/// A Jacobian by `columns` (dual_columns, dual_hessian_columns); dtype and
+/// device are the outputs'.
+template <class Columns>
+Matrix dual_matrix(
+    const Call& call,
+    const ListFunction& f,
+    const variable_list& inputs,
+    const std::optional<int64_t>& chunk_size,
+    const Columns& columns_of) {
   const auto count = elements(inputs);
   const auto step = rows_at_once(chunk_size, inputs, inputs);
   Matrix parts;  // of each output
   for (int64_t a = 0; a < count; a += step) {
     const auto columns =
-        dual_columns(call, f, inputs, a, std::min(a + step, count));
+        columns_of(call, f, inputs, a, std::min(a + step, count));
     parts.resize(columns.size());
     for (size_t k = 0; k < columns.size(); ++k) {
       parts[k].push_back(columns[k]);

@@ -12,6 +12,18 @@
 
 namespace libgrad::detail {
 
+/// Set by a program that throws what must not lead to another attempt, such as
+/// Python's KeyboardInterrupt: true for those. It is asked before each new
+/// attempt, and may clear what the error has left behind.
+inline bool (*is_final)(const std::exception&) = nullptr;
+
+/// Called while `error` is caught: throws it on when nothing may follow it.
+inline void rethrow_if_final(const std::exception& error) {
+  if (is_final != nullptr && is_final(error)) {
+    throw;
+  }
+}
+
 /// What `error` says, in one line and without a backtrace.
 inline std::string first_line(const std::exception& error) {
   const auto* ours = dynamic_cast<const c10::Error*>(&error);
@@ -30,11 +42,13 @@ inline bool worth_saying(const std::string& text) {
 }
 
 /// Warns, once for each error, that `instead` is done for what it stopped.
+/// Called while `error` is caught; throws it on when it is final.
 inline void warn_of_fallback(
     const Call& call,
     const char* tried,
     const std::exception& error,
     const char* instead) {
+  rethrow_if_final(error);
   const auto text = std::string(call.name) + ": " + tried + " failed (" +
                     first_line(error) + "); " + instead;
   if (worth_saying(text)) {

@@ -3,10 +3,15 @@
 /// This is the vmap of torch.func, entered from C++. Its batching rules reach
 /// further than those of the older vmap in <libgrad/detail/vmap.h>.
 ///
-/// Relies on (covered by tests/cpp/test_internals.cpp):
+/// Relies on (covered by tests/cpp/test_functorch.cpp):
 /// - initAndPushDynamicLayer(Vmap, size, randomness) gives a level, which
 ///   popDynamicLayerAndDeleteMetadata ends;
 /// - makeBatched(t, 0, level) hides the first dimension of `t`;
+/// - the batching rules are kernels of the key FuncTorchBatched, which tensors
+/// of
+///   a level bring along: with a single level they are found without
+///   functorch's interpreter, which FuncTorchDynamicLayerFrontMode and
+///   -BackMode call before and after each;
 /// - unwrapTensorAtLevel gives what is behind a result and where its batch is,
 ///   also after the level has ended;
 /// - Interpreter.h asks of <nlohmann/json.hpp> no more than ours has.
@@ -32,19 +37,38 @@ TORCH_API std::tuple<Tensor, std::optional<int64_t>> unwrapTensorAtLevel(
 
 namespace libgrad::detail {
 
+/// How operators find their batching rules.
+enum class Route {
+  /// By functorch's interpreter, as under torch.func: transforms may nest.
+  interpreter,
+  /// Directly, in half the time for small tensors. Transforms inside, and what
+  /// asks functorch whether there are some, throw.
+  direct,
+};
+
 /// A level of functorch's vmap, for as long as this object lives. What is
 /// random is drawn once for the whole batch, as for one tensor of it.
 class FunctorchLevel {
  public:
-  explicit FunctorchLevel(int64_t batch_size)
+  explicit FunctorchLevel(int64_t batch_size, Route route = Route::interpreter)
       : level_(
             at::functorch::initAndPushDynamicLayer(
                 at::functorch::TransformType::Vmap,
                 c10::SymInt(batch_size),
-                at::functorch::RandomnessType::Same)) {}
+                at::functorch::RandomnessType::Same)) {
+    if (route == Route::direct) {
+      no_interpreter_.emplace(
+          c10::DispatchKeySet(
+              {c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
+               c10::DispatchKey::FuncTorchDynamicLayerBackMode}));
+    }
+  }
   FunctorchLevel(const FunctorchLevel&) = delete;
   FunctorchLevel& operator=(const FunctorchLevel&) = delete;
-  ~FunctorchLevel() { at::functorch::popDynamicLayerAndDeleteMetadata(); }
+  ~FunctorchLevel() {
+    no_interpreter_.reset();
+    at::functorch::popDynamicLayerAndDeleteMetadata();
+  }
 
   /// `batch` as one tensor of it.
   at::Tensor enter(const at::Tensor& batch) const {
@@ -55,6 +79,7 @@ class FunctorchLevel {
 
  private:
   int64_t level_;
+  std::optional<c10::impl::ExcludeDispatchKeyGuard> no_interpreter_;
 };
 
 /// The batch behind a tensor that comes from `level`, of `batch_size`; the
@@ -75,11 +100,12 @@ template <class Run>
 torch::autograd::variable_list run_mapped(
     int64_t batch_size,
     const torch::autograd::variable_list& batches,
-    const Run& run) {
+    const Run& run,
+    Route route = Route::interpreter) {
   torch::autograd::variable_list results;
   int64_t number = 0;
   {
-    const FunctorchLevel level(batch_size);
+    const FunctorchLevel level(batch_size, route);
     number = level.number();
     torch::autograd::variable_list entered;
     entered.reserve(batches.size());

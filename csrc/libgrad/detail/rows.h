@@ -3,8 +3,10 @@
 #pragma once
 
 #include <libgrad/detail/basis.h>
+#include <libgrad/detail/fallback.h>
 #include <libgrad/detail/functorch.h>
 #include <libgrad/detail/strict.h>
+#include <libgrad/detail/wrong_rules.h>
 
 namespace libgrad::detail {
 
@@ -43,9 +45,22 @@ class Rows {
 
   int64_t count() const { return count_; }
 
-  /// All rows, many at a time by batching rules.
+  /// All rows, many at a time by batching rules, which are found by `route`.
+  Matrix batched(Route route) const {
+    return by_output(
+        chunks([&](int64_t a, int64_t b) { return batch(a, b, route); }));
+  }
+
+  /// The same by the shorter route, else by the longer. Throws where batching
+  /// rules are missing or known to be wrong.
   Matrix batched() const {
-    return by_output(chunks([&](int64_t a, int64_t b) { return batch(a, b); }));
+    check_rules(outputs_);
+    try {
+      return batched(Route::direct);
+    } catch (const std::exception& error) {
+      rethrow_if_final(error);
+    }
+    return batched(Route::interpreter);
   }
 
   /// All rows, one call of the engine for each.
@@ -62,7 +77,7 @@ class Rows {
   };
 
   /// For each input its rows `a` to `b`, undefined where they are all zero.
-  variable_list batch(int64_t a, int64_t b) const {
+  variable_list batch(int64_t a, int64_t b, Route route) const {
     variable_list outputs, seeds;
     for (const auto& block : blocks_) {
       if (block.offset < b && block.end() > a) {
@@ -70,10 +85,11 @@ class Rows {
         seeds.push_back(unit_rows(block.output, block.offset, a, b));
       }
     }
-    return run_mapped(b - a, seeds, [&](const variable_list& vectors) {
+    const auto rows = [&](const variable_list& vectors) {
       return pull(
           call_, outputs, inputs_, vectors, true, options_.create_graph);
-    });
+    };
+    return run_mapped(b - a, seeds, rows, route);
   }
 
   variable_list loop(int64_t a, int64_t b) const {

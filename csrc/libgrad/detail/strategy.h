@@ -4,6 +4,7 @@
 
 #include <libgrad/detail/dual.h>
 #include <libgrad/detail/matrix.h>
+#include <libgrad/detail/verify.h>
 
 namespace libgrad {
 
@@ -28,6 +29,9 @@ struct JacobianOptions {
   /// By default as many as stay under detail::kBatchBytes, on other devices
   /// than the CPU detail::kDeviceBatchBytes; at least 1.
   std::optional<int64_t> chunk_size = std::nullopt;
+  /// Compare uᵀJ, for one random u, with what a single backward gives, and
+  /// throw where they differ: a wrong batching rule is told, not returned.
+  bool check = false;
 };
 
 namespace detail {
@@ -88,23 +92,47 @@ inline Matrix matrix_by(
       attempts.double_reverse = !options.strict && is_tall(outputs, inputs);
       attempts.batched = !options.strict && elements(outputs) > 1;
   }
-  return matrix(
+  auto result = matrix(
       call,
       outputs,
       inputs,
       {options.create_graph, options.strict, options.chunk_size},
       attempts);
+  if (options.check) {
+    check_product(call, result, outputs, inputs, attempts.double_reverse);
+  }
+  return result;
 }
 
-/// The Jacobian of `f` by dual tensors; where these fail and the numbers are
-/// real, from a graph.
-inline Matrix forward_matrix(
+/// What a matrix is made of: the outputs of which it holds the derivatives,
+/// with their graph, for inputs that require grad.
+using Outputs = std::function<variable_list(const variable_list&)>;
+
+/// A matrix by dual tensors, as `columns` makes it; where these fail and the
+/// numbers are real, from the graph of `outputs_of`.
+template <class Columns>
+Matrix forward_matrix(
     const Call& call,
     const ListFunction& f,
     const variable_list& inputs,
-    const JacobianOptions& options) {
+    const JacobianOptions& options,
+    const Columns& columns,
+    const Outputs& outputs_of) {
+  const auto evaluated = [&] {
+    at::AutoGradMode grad_mode(true);
+    auto xs = tracked(call, inputs, /*create_graph=*/false);
+    auto ys = outputs_of(xs);
+    return std::pair{std::move(xs), std::move(ys)};
+  };
   try {
-    return dual_matrix(call, f, inputs, options.chunk_size);
+    auto result = dual_matrix(call, f, inputs, options.chunk_size, columns);
+    if (options.check) {
+      const auto [xs, ys] = evaluated();
+      check_product(call, result, ys, xs, /*by_columns=*/true);
+    }
+    return result;
+  } catch (const CheckFailed&) {
+    throw;
   } catch (const std::exception& error) {
     if (!all_real(inputs)) {
       throw;
@@ -115,10 +143,9 @@ inline Matrix forward_matrix(
         error,
         "the function is called again and its rows are taken by backward");
   }
-  at::AutoGradMode grad_mode(true);
-  const auto xs = tracked(call, inputs, /*create_graph=*/false);
-  const auto ys = evaluate(call, f, xs);
-  auto result = matrix_by(call, ys, xs, {.chunk_size = options.chunk_size});
+  const auto [xs, ys] = evaluated();
+  auto result = matrix_by(
+      call, ys, xs, {.chunk_size = options.chunk_size, .check = options.check});
   for (size_t i = 0; i < ys.size(); ++i) {
     for (auto& block : result[i]) {
       block = block.to(ys[i].options());

@@ -1,0 +1,275 @@
+/// The docstrings of libgrad.functional.
+
+#pragma once
+
+namespace docs {
+
+inline constexpr const char* kVjp =
+    R"(vjp(func, inputs, v=None, create_graph=False, strict=False)
+--
+
+Return what `func` returns, and vᵀJ: its Jacobian multiplied by a vector from the left.
+
+One forward and one backward. For complex numbers the product is with the conjugate of J, as
+everywhere in PyTorch. As torch.autograd.functional.vjp; no ``.grad`` is touched.
+
+>>> x = torch.tensor([1.0, 2.0])
+>>> libgrad.functional.vjp(lambda x: x * x, x, torch.tensor([1.0, 10.0]))
+(tensor([1., 4.]), tensor([ 2., 40.]))
+
+Args:
+    func: A function of tensors that returns a tensor or a tuple of them (or a nest).
+    inputs: A tensor, for func(tensor); a tuple of them, for func(*tuple); or tensors in a
+        nest of dicts, lists and tuples, for func(nest).
+    v: A vector for each output, of its shape, dtype and device, grouped as the outputs. None
+        stands for a one where there is a single output with one element.
+    create_graph: Record the results' own graph, so that they can be differentiated.
+    strict: Raise an error, instead of giving zeros, where the outputs do not depend on an
+        input.
+
+Returns:
+    The outputs as `func` groups them, and a product for each input, of its shape, dtype and
+    device, grouped as the inputs.
+
+Raises:
+    TypeError: Something that is not a tensor among the inputs, the outputs or in v.
+    RuntimeError: A `v` of the wrong length or shape, or missing; an input that is not
+        floating-point or complex, something independent under `strict`, a call inside a
+        torch.func transform or inference_mode.
+    ValueError: No inputs, or a `v` that is nested in another way.
+)";
+
+inline constexpr const char* kJvp =
+    R"(jvp(func, inputs, v=None, create_graph=False, strict=False)
+--
+
+Return what `func` returns, and Jv: its Jacobian multiplied by a vector from the right.
+
+One forward and two backwards (the derivative of Jᵀu in u), which in a Python process is
+faster than forward mode. As torch.autograd.functional.jvp; no ``.grad`` is touched.
+
+>>> x = torch.tensor([1.0, 2.0])
+>>> libgrad.functional.jvp(lambda x: x * x, x, torch.tensor([1.0, 10.0]))
+(tensor([1., 4.]), tensor([ 2., 40.]))
+
+Args:
+    func: A function of tensors that returns a tensor or a tuple of them (or a nest).
+    inputs: A tensor, for func(tensor); a tuple of them, for func(*tuple); or tensors in a
+        nest of dicts, lists and tuples, for func(nest).
+    v: A vector for each input, of its shape, dtype and device. None stands for a one where
+        there is a single input with one element.
+    create_graph: Record the results' own graph, so that they can be differentiated.
+    strict: Raise an error, instead of giving zeros, where an output does not depend on the
+        inputs.
+
+Returns:
+    The outputs as `func` groups them, and a product for each output, of its shape, dtype and
+    device, grouped as the outputs.
+
+Raises:
+    TypeError: Something that is not a tensor among the inputs, the outputs or in v.
+    RuntimeError: A `v` of the wrong length or shape, or missing; an input that is not
+        floating-point or complex, something independent under `strict`, a call inside a
+        torch.func transform or inference_mode.
+    ValueError: No inputs, or a `v` that is nested in another way.
+)";
+
+inline constexpr const char* kVhp =
+    R"(vhp(func, inputs, v=None, create_graph=False, strict=False)
+--
+
+Return the value of `func`, a function of one element, and vᵀH: a vector times its Hessian.
+
+One forward and two backwards. As torch.autograd.functional.vhp; no ``.grad`` is touched.
+
+>>> x = torch.tensor([1.0, 2.0])
+>>> libgrad.functional.vhp(lambda x: (x**3).sum(), x, torch.tensor([1.0, 10.0]))
+(tensor(9.), tensor([  6., 120.]))
+
+Args:
+    func: A function of tensors that returns one tensor with one element.
+    inputs: A tensor, for func(tensor); a tuple of them, for func(*tuple); or tensors in a
+        nest of dicts, lists and tuples, for func(nest).
+    v: A vector for each input, of its shape, dtype and device. None stands for a one where
+        there is a single input with one element.
+    create_graph: Record the results' own graph, so that they can be differentiated.
+    strict: Raise an error, instead of giving zeros, where the value or its gradient does not
+        depend on an input.
+
+Returns:
+    The value, and a product for each input, of its shape, dtype and device, grouped as the
+    inputs.
+
+Raises:
+    TypeError: Something that is not a tensor among the inputs, the outputs or in v.
+    RuntimeError: More than one element, a `v` of the wrong shape or missing; an input that is
+        not floating-point or complex, something independent under `strict`, a call inside a
+        torch.func transform or inference_mode.
+    ValueError: No inputs, or a `v` that is nested in another way.
+)";
+
+inline constexpr const char* kHvp =
+    R"(hvp(func, inputs, v=None, create_graph=False, strict=False)
+--
+
+Return the value of `func`, a function of one element, and Hv: its Hessian times a vector.
+
+For real numbers and without `strict` it is had as vᵀH, by the symmetry of continuous second
+derivatives: one forward and two backwards. Otherwise one backward more. As
+torch.autograd.functional.hvp; no ``.grad`` is touched.
+
+>>> x = torch.tensor([1.0, 2.0])
+>>> libgrad.functional.hvp(lambda x: (x**3).sum(), x, torch.tensor([1.0, 10.0]))
+(tensor(9.), tensor([  6., 120.]))
+
+Args:
+    func: A function of tensors that returns one tensor with one element.
+    inputs: A tensor, for func(tensor); a tuple of them, for func(*tuple); or tensors in a
+        nest of dicts, lists and tuples, for func(nest).
+    v: A vector for each input, of its shape, dtype and device. None stands for a one where
+        there is a single input with one element.
+    create_graph: Record the results' own graph, so that they can be differentiated.
+    strict: Raise an error, instead of giving zeros, where the value or its gradient does not
+        depend on an input.
+
+Returns:
+    The value, and a product for each input, of its shape, dtype and device, grouped as the
+    inputs.
+
+Raises:
+    TypeError: Something that is not a tensor among the inputs, the outputs or in v.
+    RuntimeError: More than one element, a `v` of the wrong shape or missing; an input that is
+        not floating-point or complex, something independent under `strict`, a call inside a
+        torch.func transform or inference_mode.
+    ValueError: No inputs, or a `v` that is nested in another way.
+)";
+
+inline constexpr const char* kValueAndGrad =
+    R"(value_and_grad(func, inputs, create_graph=False, strict=False)
+--
+
+Return the value of `func`, a function of one element, and its gradients.
+
+One forward and one backward; ``.grad`` stays as it is. The pair of torch.func.grad_and_value,
+the other way round, for inputs as the other functions take them.
+
+>>> params = {"w": torch.tensor([1.0, 2.0]), "b": torch.tensor(0.5)}
+>>> libgrad.functional.value_and_grad(lambda p: (p["w"] ** 2).sum() + p["b"], params)
+(tensor(5.5000), {'w': tensor([2., 4.]), 'b': tensor(1.)})
+
+Args:
+    func: A function of tensors that returns one tensor with one element.
+    inputs: A tensor, for func(tensor); a tuple of them, for func(*tuple); or tensors in a
+        nest of dicts, lists and tuples, for func(nest).
+    create_graph: Record the results' own graph, so that they can be differentiated.
+    strict: Raise an error, instead of giving zeros, where the value does not depend on an
+        input.
+
+Returns:
+    The value, and a gradient for each input, of its shape, dtype and device, grouped as the
+    inputs.
+
+Raises:
+    TypeError: Something that is not a tensor among the inputs, the outputs or in v.
+    RuntimeError: More than one element; an input that is not floating-point or complex,
+        something independent under `strict`, a call inside a torch.func transform or
+        inference_mode.
+    ValueError: No inputs.
+)";
+
+inline constexpr const char* kJacobian =
+    R"(jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, strategy='reverse-mode', *, chunk_size=None, check=False)
+--
+
+Return the Jacobian of `func`: the derivatives of all outputs in all inputs.
+
+`func` is called once; then comes one backward for a batch of rows, by the batching rules of
+torch.func. A tall Jacobian (eight times more outputs than inputs) is had by differentiating
+twice, column by column. Where an operator or a backward of yours cannot be batched, a warning
+says so, once, and the rows are taken one by one. As torch.autograd.functional.jacobian.
+
+>>> x, y = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
+>>> libgrad.functional.jacobian(lambda x, y: x * y, (x, y))
+(tensor([[3., 0.],
+        [0., 4.]]), tensor([[1., 0.],
+        [0., 2.]]))
+>>> libgrad.functional.jacobian(lambda p: p["w"].sum() * 2, {"w": x})
+{'w': tensor([2., 2.])}
+
+Args:
+    func: A function of tensors that returns a tensor or a tuple of them (or a nest).
+    inputs: A tensor, for func(tensor); a tuple of them, for func(*tuple); or tensors in a
+        nest of dicts, lists and tuples, for func(nest).
+    create_graph: Record the results' own graph, so that they can be differentiated.
+    strict: Raise an error, instead of giving zeros, where an output does not depend on an
+        input.
+        Demands the loop.
+    vectorize: True for batches, False for one backward a row. When it is not given, libgrad
+        chooses.
+    strategy: ``"reverse-mode"``, by rows; ``"forward-mode"``, the function itself with dual
+        tensors, for many inputs at once; ``"double-reverse"``, libgrad's own for tall ones.
+        When it is not given, libgrad chooses.
+    chunk_size: How many rows (or columns) to take at once; None lets their bytes decide.
+    check: Compare uᵀJ of a random u with one backward, and raise RuntimeError where they
+        differ: a wrong batching rule of an operator is found out for the price of a vjp.
+
+Returns:
+    For each output, grouped as `func` does, and for each input, grouped as the inputs, a
+    tensor with the output's shape followed by the input's, dtype and device of the input (by
+    columns: of the output).
+
+Raises:
+    TypeError: Something that is not a tensor among the inputs or the outputs.
+    ValueError: No inputs, or a `chunk_size` under 1.
+    RuntimeError: An input that is not floating-point or complex, `strict` with batches or not
+        met, a failed `check`, a call inside a torch.func transform or inference_mode.
+    NotImplementedError: ``"forward-mode"`` with `create_graph` or ``vectorize=False``.
+    AssertionError: Another `strategy`.
+)";
+
+inline constexpr const char* kHessian =
+    R"(hessian(func, inputs, create_graph=False, strict=False, vectorize=False, outer_jacobian_strategy='reverse-mode', *, chunk_size=None, check=False)
+--
+
+Return the Hessian of `func`, a function of one element: its second derivatives.
+
+`func` is called once; then come one backward for the gradient and one more for a batch of rows.
+As torch.autograd.functional.hessian.
+
+>>> x = torch.tensor([1.0, 2.0])
+>>> libgrad.functional.hessian(lambda x: (x**3).sum(), x)
+tensor([[ 6.,  0.],
+        [ 0., 12.]])
+
+Args:
+    func: A function of tensors that returns one tensor with one element.
+    inputs: A tensor, for func(tensor); a tuple of them, for func(*tuple); or tensors in a
+        nest of dicts, lists and tuples, for func(nest).
+    create_graph: Record the results' own graph, so that they can be differentiated.
+    strict: Raise an error, instead of giving zeros, where the gradient does not depend on an
+        input.
+        Demands the loop.
+    vectorize: True for batches, False for one backward a row. When it is not given, libgrad
+        chooses.
+    outer_jacobian_strategy: ``"reverse-mode"``, by rows, or ``"forward-mode"``, the function
+        with dual tensors for many columns and one backward through these. When it is not
+        given, libgrad chooses.
+    chunk_size: How many rows (or columns) to take at once; None lets their bytes decide.
+    check: Compare uᵀJ of a random u with one backward, and raise RuntimeError where they
+        differ: a wrong batching rule of an operator is found out for the price of a vjp.
+
+Returns:
+    For each input, and for each input again, grouped as the inputs, a tensor with the shape of
+    the first followed by that of the second, dtype and device of the second.
+
+Raises:
+    TypeError: Something that is not a tensor among the inputs or the outputs.
+    ValueError: No inputs, or a `chunk_size` under 1.
+    RuntimeError: More than one element, an input that is not floating-point or complex,
+        `strict` with batches or not met, a failed `check`, a call inside a torch.func transform
+        or inference_mode.
+    NotImplementedError: ``"forward-mode"`` with `create_graph` or ``vectorize=False``.
+    AssertionError: Another `outer_jacobian_strategy`.
+)";
+
+}  // namespace docs

@@ -1,0 +1,15 @@
+"""Derivatives of functions: products, Jacobians and Hessians, by csrc/libgrad/functional.h."""
+
+from __future__ import annotations
+
+from ._C import functional as _functional
+
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vhp", "vjp"]
+
+hessian = _functional.hessian  # types and documentation: functional.pyi
+hvp = _functional.hvp
+jacobian = _functional.jacobian
+jvp = _functional.jvp
+value_and_grad = _functional.value_and_grad
+vhp = _functional.vhp
+vjp = _functional.vjp
