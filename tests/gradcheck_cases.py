@@ -158,6 +158,11 @@ RIGHT: dict[str, tuple[Callable[..., Any], Callable[[], Any], dict[str, Any]]] =
         lambda: complex_leaf(2).detach().conj().requires_grad_(),
         {},
     ),
+    "half of complex": (
+        lambda z: z.real.to(torch.bfloat16),
+        lambda: torch.ones(2, dtype=torch.cdouble, requires_grad=True),
+        {"eps": 0.5, "atol": 0.1},
+    ),
     "wants gradients itself": (
         lambda x: torch.autograd.grad((x**3).sum(), x, create_graph=True)[0],
         lambda: leaf(12),

@@ -136,13 +136,14 @@ inline at::Tensor part_of(const at::Tensor& tensor, Part part) {
 /// What the backward gives for part of output `v` of Problem::valued: for a
 /// complex input the conjugate Wirtinger derivative.
 inline at::Tensor as_of_backward(const Slopes& slopes, size_t v, Part part) {
-  const at::AutoGradMode grad_mode(false);
-  const auto real = part_of(slopes.real[v], part);
-  return slopes.imaginary.empty()
-             ? real
-             : at::complex(
-                   real.contiguous(),
-                   part_of(slopes.imaginary[v], part).contiguous());
+  if (slopes.imaginary.empty()) {
+    return part_of(slopes.real[v], part);
+  }
+  const auto wide = [&](const at::Tensor& slope) {
+    const auto seen = part_of(slope, part).contiguous();
+    return seen.scalar_type() == at::kFloat ? seen : seen.to(at::kDouble);
+  };
+  return at::complex(wide(slopes.real[v]), wide(slopes.imaginary[v]));
 }
 
 }  // namespace libgrad::detail
