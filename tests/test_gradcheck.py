@@ -145,6 +145,31 @@ def test_inputs_are_the_callers_objects():
     assert libgrad.gradcheck(lambda *_: x.sin(), x)  # not by its argument
 
 
+def test_forward_ad_knows_of_the_level_that_gradcheck_opens():
+    levels = set()
+
+    def function(x):
+        levels.add(torch.autograd.forward_ad._current_level)
+        return x * 2
+
+    assert libgrad.gradcheck(function, leaf(2), check_forward_ad=True)
+    assert levels == {-1, 0}
+    with pytest.raises(ZeroDivisionError):
+        libgrad.gradcheck(
+            lambda x: x / (1 // -torch.autograd.forward_ad._current_level),
+            leaf(2),
+            check_forward_ad=True,
+        )
+    assert torch.autograd.forward_ad._current_level == -1
+
+
+def test_exception_that_was_expected_leaves_nothing_behind():
+    no_none = cases.without_zeros(torch.autograd.Function)
+    with pytest.warns(UserWarning, match="New undefined gradient support"):
+        assert not libgrad.gradcheck(no_none, leaf(2), raise_exception=False)
+    assert libgrad.gradcheck(torch.sin, leaf(2))
+
+
 def test_torch_intercepted_or_transformed_is_torchs_to_check():
     class Mine(torch.Tensor):
         pass
