@@ -134,3 +134,18 @@ def test_error_can_be_pickled():
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error)
     assert again.worst == error.worst
+
+
+def test_fast_mode_says_when_slow_mode_would_pass():
+    def forward(ctx, x):  # flat along both axes, and along no other line
+        return x[0] ** 2 * x[1] / (x.norm() ** 2 + 1e-300)
+
+    def backward(ctx, g):
+        return torch.zeros(2, dtype=torch.double)
+
+    flat = cases.make(torch.autograd.Function, "Flat", forward=forward, backward=backward).apply
+    x = torch.zeros(2, dtype=torch.double, requires_grad=True)
+    assert libgrad.gradcheck(flat, x)
+    error = fails(flat, x, fast_mode=True)
+    assert "Fast gradcheck failed but element-wise differences are small" in str(error)
+    assert error.worst == error.sweep == []
