@@ -151,10 +151,7 @@ py::object gradgradcheck(
   });
 }
 
-}  // namespace
-
-void bind_gradcheck(py::module_& m) {
-  m.def("takes_gradcheck", wrap_pybind_function(takes_gradcheck), "inputs"_a);
+void def_gradcheck(py::module_& m) {
   m.def(
       "gradcheck",
       wrap_pybind_function([](py::object func,
@@ -189,6 +186,9 @@ void bind_gradcheck(py::module_& m) {
              fast_mode,
              masked.value_or(false)});
       }));
+}
+
+void def_gradgradcheck(py::module_& m) {
   m.def(
       "gradgradcheck",
       wrap_pybind_function([](py::object func,
@@ -225,4 +225,12 @@ void bind_gradcheck(py::module_& m) {
              fast_mode,
              masked.value_or(false)});
       }));
+}
+
+}  // namespace
+
+void bind_gradcheck(py::module_& m) {
+  m.def("takes_gradcheck", wrap_pybind_function(takes_gradcheck), "inputs"_a);
+  def_gradcheck(m);
+  def_gradgradcheck(m);
 }
