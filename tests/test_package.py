@@ -101,7 +101,7 @@ def test_most_docstrings_have_examples():
     }
 
 
-@pytest.mark.parametrize("name", ["grad", "backward"])
+@pytest.mark.parametrize("name", ["grad", "backward", "gradcheck", "gradgradcheck"])
 def test_signature_is_torchs(name):
     def parameters(module):
         found = inspect.signature(getattr(module, name)).parameters.values()
@@ -126,6 +126,7 @@ def test_stub_names_what_the_extension_has():
         "include/libgrad/libgrad.h",
         "include/libgrad/functional.h",
         "include/libgrad/grad.h",
+        "include/libgrad/gradcheck.h",
         "include/libgrad/graph.h",
         "include/libgrad/draw.h",
         "include/libgrad/python.h",

@@ -9,6 +9,7 @@ using namespace py::literals;
 using torch::wrap_pybind_function;
 
 void bind_grad(py::module_& m);
+void bind_gradcheck(py::module_& m);
 void bind_modes(py::module_& m);
 void bind_graph(py::module_& m);
 void bind_function(py::module_& m);

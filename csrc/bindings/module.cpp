@@ -8,6 +8,7 @@ PYBIND11_MODULE(_C, m) {
       PYBIND11_TOSTRING(PYBIND11_VERSION_MAJOR) "." PYBIND11_TOSTRING(
           PYBIND11_VERSION_MINOR) "." PYBIND11_TOSTRING(PYBIND11_VERSION_PATCH);
   bind_grad(m);
+  bind_gradcheck(m);
   bind_modes(m);
   bind_graph(m);
   bind_function(m);

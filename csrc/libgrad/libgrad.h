@@ -6,4 +6,5 @@
 #include <libgrad/function.h>
 #include <libgrad/functional.h>
 #include <libgrad/grad.h>
+#include <libgrad/gradcheck.h>
 #include <libgrad/graph.h>

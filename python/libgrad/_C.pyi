@@ -116,6 +116,10 @@ def backward(
         TypeError: Something that is not a tensor where one belongs.
     """
 
+def takes_gradcheck(inputs: Any) -> bool: ...
+def gradcheck(*arguments: Any) -> bool | dict[str, Any]: ...
+def gradgradcheck(*arguments: Any) -> bool | dict[str, Any]: ...
+
 _grad: Callable[..., Any]
 _backward: Callable[..., None]
 

@@ -16,6 +16,7 @@ from ._C import (
 )
 from ._check import check
 from ._function import Function
+from ._gradcheck import GradcheckError, gradcheck, gradgradcheck
 from ._graph import Node, node, print_graph
 from ._inline import load_inline
 from ._modes import (
@@ -29,6 +30,7 @@ from ._paths import cmake_dir, include_dir
 
 __all__ = [
     "Function",
+    "GradcheckError",
     "Node",
     "__version__",
     "backward",
@@ -38,6 +40,8 @@ __all__ = [
     "enable_grad",
     "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "include_dir",
     "inference_mode",
     "is_grad_enabled",

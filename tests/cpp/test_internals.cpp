@@ -5,6 +5,7 @@
 
 #include <libgrad/detail/vmap.h>
 #include <libgrad/grad.h>
+#include <libgrad/gradcheck.h>
 
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
@@ -163,4 +164,36 @@ TEST(implicit_seed_is_what_the_dispatcher_would_make) {
     EXPECT(!one_for(y).requires_grad() && !one_for(y).is_inference());
   }
   EXPECT(one_for(x.sum(0, /*keepdim=*/true)).sizes() == 1);
+}
+
+// gradcheck_values.h, gradcheck_reverse.h, gradcheck_vector.h
+
+TEST(only_numbers_that_lie_open_are_read_from_memory) {
+  using libgrad::detail::is_open;
+  const auto x = leaf({1, 2});
+  const auto z = torch::randn({2}, torch::kComplexDouble);
+  EXPECT(is_open(x) && is_open(x.detach()) && is_open(z) && is_open(x * 2));
+  EXPECT(!is_open(z.conj()) && !is_open(at::imag(z.conj())));
+  EXPECT(!is_open(at::_efficientzerotensor({2})) && !is_open(x.to_sparse()));
+}
+
+TEST(undefining_edge_loses_the_gradient) {
+  const auto x = leaf({1}), y = x * 2;
+  const auto edge = libgrad::detail::undefining_edge(y);
+  const libgrad::edge_list targets{libgrad::detail::target_edge(x)};
+  const libgrad::GradOptions options{
+      .grad_outputs = {constant({1})}, .allow_unused = true};
+  EXPECT(!libgrad::grad({edge}, targets, options)[0].defined());
+}
+
+TEST(vectors_of_fast_mode_are_those_of_torch) {
+  for (const auto dtype : {torch::kFloat, torch::kDouble}) {
+    const auto before = c10::get_default_dtype();
+    c10::set_default_dtype(c10::scalarTypeToTypeMeta(dtype));
+    auto vector = libgrad::detail::Draw().unit(5);
+    c10::set_default_dtype(before);
+    auto theirs = torch::rand({5}, at::detail::createCPUGenerator(), dtype);
+    theirs = theirs.to(torch::kDouble);
+    EXPECT(vector.like(theirs).allclose(theirs / theirs.norm()));
+  }
 }

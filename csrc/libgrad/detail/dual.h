@@ -33,6 +33,11 @@ class DualLevel {
     return tangent.defined() ? tangent : at::zeros_like(primal);
   }
 
+  /// The tangent of `tensor`, undefined where it has none.
+  at::Tensor own_tangent(const at::Tensor& tensor) const {
+    return std::get<1>(at::_unpack_dual(tensor, static_cast<int64_t>(level_)));
+  }
+
   at::Tensor primal(const at::Tensor& tensor) const {
     return std::get<0>(at::_unpack_dual(tensor, static_cast<int64_t>(level_)));
   }

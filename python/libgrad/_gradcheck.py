@@ -1,0 +1,224 @@
+"""`gradcheck` and `gradgradcheck`, by <libgrad/gradcheck.h>."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+# As they are now: libgrad's may take the place of torch.autograd.gradcheck later.
+from torch.autograd.gradcheck import GradcheckError as _TorchsError
+from torch.autograd.gradcheck import gradcheck as _torchs_gradcheck
+from torch.autograd.gradcheck import gradgradcheck as _torchs_gradgradcheck
+
+from . import _C
+
+__all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
+
+
+class Entry(NamedTuple):
+    """One entry of two Jacobians that should be one."""
+
+    output: tuple[int, ...]
+    input: tuple[int, ...]
+    analytic: float | complex
+    numeric: float | complex
+    error: float
+    allowed: float
+
+
+class Step(NamedTuple):
+    """The numeric derivative of the worst entry by one eps."""
+
+    eps: float
+    numeric: float | complex
+    error: float
+    agrees: bool
+
+
+class GradcheckError(_TorchsError):
+    """What failed in `gradcheck` or `gradgradcheck`, in sentences and as data.
+
+    It is a torch.autograd.gradcheck.GradcheckError, and so a RuntimeError. What a kind of failure
+    does not have is None or empty.
+
+    >>> def double(x):
+    ...     y = 2 * x
+    ...     y.register_hook(lambda grad: grad / 2)  # a wrong derivative
+    ...     return y
+    >>> try:
+    ...     libgrad.gradcheck(double, torch.ones(3, dtype=torch.double, requires_grad=True))
+    ... except libgrad.GradcheckError as error:
+    ...     print(error.kind, error.output, error.input, error.worst[0].analytic)
+    ...     print(error.advice.split(", ")[-1])
+    jacobian 0 0 1.0
+    so the backward is wrong: it is 0.5 times what it should be.
+
+    Attributes:
+        kind: What failed: "jacobian" (analytic and numeric derivatives differ), "not_zero" (no
+            output requires grad, yet the function changes), "not_repeatable", "grad_output",
+            "undefined", "batched", "dtype", "size", "layout", "device".
+        forward_mode: True where it was forward mode that failed.
+        output: Which output, among all that the function returns.
+        input: Which input, among all that it takes; behind them come the grad_outputs.
+        part: "real" or "imaginary", where that part of a complex output (in forward mode: input)
+            was looked at alone.
+        worst: At most ten entries, the worst first: (output, input, analytic, numeric, error,
+            allowed), where the first two are indices into these tensors.
+        wrong: How many entries disagree.
+        entries: How many there are.
+        analytic: The Jacobian of autograd, a row for each element of the input.
+        numeric: The Jacobian by differences. For kind "batched" the two hold what vmap and a
+            loop gave.
+        sweep: The worst entry by eps from 1e-2 to 1e-10: (eps, numeric, error, agrees).
+        advice: What the sweep means.
+    """
+
+    kind: str
+    forward_mode: bool
+    output: int | None
+    input: int | None
+    part: str
+    worst: list[Entry]
+    wrong: int
+    entries: int
+    analytic: Tensor | None
+    numeric: Tensor | None
+    sweep: list[Step]
+    advice: str
+
+
+def _result(outcome: Any) -> bool:
+    """Return True or False; raise what the dict `outcome` tells."""
+    if isinstance(outcome, bool):
+        return outcome
+    error, cause = GradcheckError(outcome.pop("message")), outcome.pop("cause")
+    outcome["worst"] = [Entry(*entry) for entry in outcome["worst"]]
+    outcome["sweep"] = [Step(*step) for step in outcome["sweep"]]
+    vars(error).update(outcome)
+    raise error from cause
+
+
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
+    fast_mode: bool = False,
+    masked: bool | None = None,
+) -> bool:
+    """Check the derivatives of `func` at `inputs` against differences of its values.
+
+    These are torch.autograd.gradcheck's checks, options and exceptions, run by
+    ``libgrad::gradcheck``; a failure tells more. Inputs should be in double precision.
+
+    >>> x = torch.randn(4, 3, dtype=torch.double, requires_grad=True)
+    >>> libgrad.gradcheck(lambda x: torch.tanh(x) * x.exp(), x)
+    True
+    >>> libgrad.gradcheck(torch.linalg.norm, x, fast_mode=True, check_forward_ad=True)
+    True
+
+    Inputs that are sparse or of a subclass of Tensor, and calls inside torch.func or a mode that
+    intercepts torch, are handed to torch's own gradcheck.
+
+    Args:
+        func: Takes `inputs`; returns a tensor, or a tuple or list with tensors among other things.
+        inputs: A tensor, or a tuple of tensors and other things. Those that require grad are
+            checked; they are changed in place while it runs, and put back.
+        eps: The step of the differences (f(x + eps) - f(x - eps)) / (2 eps).
+        atol: Entries agree where |analytic - numeric| <= atol + rtol |numeric|.
+        rtol: See `atol`.
+        raise_exception: Raise where a check fails, instead of returning False.
+        nondet_tol: What two runs of one backward may differ by.
+        check_undefined_grad: Also run the backward with undefined gradients (None), which stand
+            for zeros.
+        check_grad_dtypes: Also demand that gradients have the dtypes of what they belong to.
+        check_batched_grad: Also run the backward under vmap, as is_grads_batched does.
+        check_batched_forward_grad: The same for forward mode.
+        check_forward_ad: Check forward mode.
+        check_backward_ad: Check the backward.
+        fast_mode: Compare one random product of each Jacobian instead of every entry.
+        masked: For sparse inputs, as in torch.
+
+    Raises:
+        GradcheckError: A check failed.
+        AssertionError: Options that contradict each other; outputs whose shape or dtype changes.
+        ValueError: No input requires grad; an output is sparse.
+        RuntimeError: An input has stride 0.
+        AttributeError: `func` returned no tensor.
+    """
+    arguments = locals()  # in the order of the signature
+    if _C.takes_gradcheck(inputs):
+        return _result(_C.gradcheck(*arguments.values()))
+    return bool(_torchs_gradcheck(**arguments))
+
+
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    grad_outputs: Tensor | Sequence[Tensor] | None = None,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    gen_non_contig_grad_outputs: bool = False,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_fwd_over_rev: bool = False,
+    check_rev_over_rev: bool = True,
+    fast_mode: bool = False,
+    masked: bool = False,
+) -> bool:
+    """Check the derivatives of the gradients of `func` at `inputs` against differences.
+
+    These are torch.autograd.gradgradcheck's checks, options and exceptions: `gradcheck` of the
+    function that takes `inputs` and `grad_outputs` to the gradients.
+
+    >>> x = torch.randn(3, dtype=torch.double, requires_grad=True)
+    >>> libgrad.gradgradcheck(lambda x: torch.tanh(x) * x.exp(), x)
+    True
+    >>> libgrad.gradgradcheck(torch.sin, x, check_fwd_over_rev=True, fast_mode=True)
+    True
+
+    Args:
+        func: As in `gradcheck`.
+        inputs: As in `gradcheck`.
+        grad_outputs: The vectors for those outputs that require grad; None for random ones.
+        gen_non_contig_grad_outputs: Draw vectors that are not contiguous.
+        check_fwd_over_rev: Check forward mode over the backward.
+        check_rev_over_rev: Check the backward of the backward.
+        eps: As in `gradcheck`, like all the others.
+        atol: The same.
+        rtol: The same.
+        raise_exception: The same.
+        nondet_tol: The same.
+        check_undefined_grad: The same.
+        check_grad_dtypes: The same.
+        check_batched_grad: The same.
+        fast_mode: The same.
+        masked: The same.
+
+    Raises:
+        GradcheckError: A check failed.
+        AssertionError: Options that contradict each other.
+        RuntimeError: As `gradcheck`; a vector that does not fit its output.
+    """
+    arguments = locals()  # in the order of the signature
+    given = () if grad_outputs is None else grad_outputs
+    if _C.takes_gradcheck(inputs) and _C.takes_gradcheck(given):
+        return _result(_C.gradgradcheck(*arguments.values()))
+    return bool(_torchs_gradgradcheck(**arguments))
