@@ -7,3 +7,5 @@
 #include <libgrad/functional.h>
 #include <libgrad/grad.h>
 #include <libgrad/graph.h>
+#include <libgrad/linear.h>
+#include <libgrad/split.h>
