@@ -55,6 +55,25 @@ def test_a_backward_that_is_no_graph_gives_an_error_and_no_zeros(part, dtype):
     assert_close(operator.T @ torch.ones(3, dtype=dtype), 2 * x + part * x.cos())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 100.0])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.softmax(1).sum(),
+        lambda x: torch.nn.functional.layer_norm(x, (2,)).sum(),
+        lambda x: torch.nn.functional.batch_norm(x, None, None, training=True).sum(0),
+        lambda x: torch.nn.functional.normalize(x).pow(2).sum(),
+    ],
+    ids=["softmax", "layer_norm", "batch_norm", "normalize"],
+)
+def test_what_rounding_leaves_of_zeros_is_no_error(function, scale, dtype):
+    x = torch.randn(6, 2, dtype=dtype) * scale
+    product = ours.jacobian_operator(function, x) @ torch.ones(12, dtype=dtype)
+    limit = 300 * torch.finfo(dtype).eps / min(scale, 1)
+    assert product.abs().max() < limit
+
+
 def test_columns_are_taken_one_by_one_where_a_backward_cannot_be_batched():
     x = torch.randn(3, dtype=torch.float64)
     operator = ours.jacobian_operator(Counting.apply, x)
