@@ -105,6 +105,15 @@ assert_type(Model().method(1), str)
 function("1")  # type: ignore[arg-type]
 without_parentheses("1")  # type: ignore[arg-type]
 
+operator = libgrad.functional.jacobian_operator(torch.sin, x)
+assert_type(operator, libgrad.functional.LinearOperator)
+assert_type(operator.T.shape, tuple[int, int])
+assert_type(operator.dtype, torch.dtype)
+assert_type(operator.matvec(x), Tensor)
+operator.matvec((x, x))  # type: ignore[arg-type]
+libgrad.functional.jacobian(torch.sin, x, group=None)
+libgrad.functional.hessian(torch.sin, x, group="world")  # type: ignore[arg-type]
+
 report = libgrad.check(torch.sin, x, only="func", skip=["grad"], mutates=[0], exact=False)
 assert_type(report.ok, bool)
 assert_type([row.status for row in report], list[str])

@@ -15,5 +15,6 @@ void bind_graph(py::module_& m);
 void bind_function(py::module_& m);
 void bind_function_class(py::module_& m);
 void bind_functional(py::module_& m);
+void bind_linear(py::module_& m);
 void bind_inline(py::module_& m);
 void bind_demo(py::module_& m);

@@ -4,6 +4,8 @@
 
 #include "nest.h"
 
+#include <libgrad/detail/python_objects.h>
+
 #include <libgrad/functional.h>
 
 #include <functional>
@@ -53,3 +55,40 @@ class PythonFunction {
   Inspect inspect_;
   std::optional<Nest> outputs_;
 };
+
+/// True for an argument that is there, and not None.
+inline bool is_given(PyObject* argument) {
+  return argument != nullptr && argument != Py_None;
+}
+
+/// Runs `work` without the GIL, as the engine demands.
+template <class Work>
+auto unlocked(const Work& work) {
+  libgrad::detail::ContextStash<> context;
+  py::gil_scoped_release no_gil;
+  return work();
+}
+
+/// Refuses a tuple, also of one, where one tensor is wanted.
+inline auto single_output(const char* function) {
+  return [function](const Nest& outputs) {
+    TORCH_CHECK(
+        outputs.is_single(),
+        function,
+        ": The function given to ",
+        function,
+        " should return a single Tensor, but it returned a tuple or another "
+        "nest of them");
+  };
+}
+
+/// `matrix` as Python groups outputs, and in each of them inputs.
+inline py::object grouped(
+    const Nest& outer, const Nest& inner, const libgrad::Matrix& matrix) {
+  std::vector<py::object> rows;
+  rows.reserve(matrix.size());
+  for (const auto& row : matrix) {
+    rows.push_back(inner.group(row));
+  }
+  return outer.group(std::move(rows));
+}

@@ -2,6 +2,7 @@
 #include "callable.h"
 #include "docs_functional.h"
 #include "operands.h"
+#include "split.h"
 
 #include <torch/csrc/utils/python_numbers.h>
 
@@ -28,41 +29,6 @@ bool is_interrupt(const std::exception& error) {
     PyErr_Clear();
   }
   return interrupt;
-}
-
-/// Runs `work` without the GIL, as the engine demands.
-template <class Work>
-auto unlocked(const Work& work) {
-  libgrad::detail::ContextStash<> context;
-  py::gil_scoped_release no_gil;
-  return work();
-}
-
-/// Refuses a tuple, also of one, where one tensor is wanted.
-auto single_output(const char* function) {
-  return [function](const Nest& outputs) {
-    TORCH_CHECK(
-        outputs.is_single(),
-        function,
-        ": The function given to ",
-        function,
-        " should return a single Tensor, but it returned a tuple or another "
-        "nest of them");
-  };
-}
-
-py::object group(
-    const Nest& outer, const Nest& inner, const libgrad::Matrix& matrix) {
-  std::vector<py::object> rows;
-  rows.reserve(matrix.size());
-  for (const auto& row : matrix) {
-    rows.push_back(inner.group(row));
-  }
-  return outer.group(std::move(rows));
-}
-
-bool is_given(PyObject* argument) {
-  return argument != nullptr && argument != Py_None;
 }
 
 /// func, inputs, v, create_graph, strict.
@@ -152,8 +118,9 @@ PyObject* run_value_and_grad(const std::array<PyObject*, 4>& args) {
       .ptr();
 }
 
-/// func, inputs, create_graph, strict, vectorize, strategy, chunk_size, check.
-using MatrixArguments = std::array<PyObject*, 8>;
+/// func, inputs, create_graph, strict, vectorize, strategy, chunk_size, check,
+/// group.
+using MatrixArguments = std::array<PyObject*, 9>;
 
 /// What `strategy` and `vectorize` choose; where neither is given, libgrad.
 Strategy read_strategy(const MatrixArguments& args) {
@@ -210,24 +177,52 @@ libgrad::JacobianOptions read_options(
       .check = read_truth(args[7], false)};
 }
 
+/// The matrix over the processes of a group; `rows_of` makes its rows.
+template <class RowsOf>
+PyObject* run_split(
+    const MatrixArguments& args,
+    const char* name,
+    bool is_hessian,
+    const RowsOf& rows_of) {
+  const auto rows = [&]() -> GroupedRows {
+    const auto options = read_options(args, name);
+    auto inputs = Nest::read(args[1], name, kInputs);
+    PythonFunction f(
+        args[0],
+        name,
+        inputs,
+        is_hessian ? PythonFunction::Inspect(single_output(name)) : nullptr);
+    auto made = unlocked(
+        [&] { return rows_of(f.reference(), inputs.tensors(), options); });
+    return {std::move(made), is_hessian ? inputs : f.outputs(), inputs};
+  };
+  return split_matrix(args[8], name, rows).release().ptr();
+}
+
 PyObject* run_jacobian(const MatrixArguments& args) {
+  if (is_given(args[8])) {
+    return run_split(args, "jacobian", false, libgrad::jacobian_rows);
+  }
   const auto options = read_options(args, "jacobian");
   const auto inputs = Nest::read(args[1], "jacobian", kInputs);
   PythonFunction f(args[0], "jacobian", inputs);
   const auto matrix = unlocked([&] {
     return libgrad::jacobian(f.reference(), inputs.tensors(), options);
   });
-  return group(f.outputs(), inputs, matrix).release().ptr();
+  return grouped(f.outputs(), inputs, matrix).release().ptr();
 }
 
 PyObject* run_hessian(const MatrixArguments& args) {
+  if (is_given(args[8])) {
+    return run_split(args, "hessian", true, libgrad::hessian_rows);
+  }
   const auto options = read_options(args, "hessian");
   const auto inputs = Nest::read(args[1], "hessian", kInputs);
   PythonFunction f(args[0], "hessian", inputs, single_output("hessian"));
   const auto matrix = unlocked([&] {
     return libgrad::hessian(f.reference(), inputs.tensors(), options);
   });
-  return group(inputs, inputs, matrix).release().ptr();
+  return grouped(inputs, inputs, matrix).release().ptr();
 }
 
 /// A function of Python's that reads its arguments by `kSignature` and hands
@@ -263,8 +258,8 @@ const Signature<4>& gradient() {
 }
 
 template <Name name, Name strategy>
-const Signature<8>& matrix() {
-  static const Signature<8> signature(
+const Signature<9>& matrix() {
+  static const Signature<9> signature(
       name.text,
       2,
       {"func",
@@ -274,7 +269,8 @@ const Signature<8>& matrix() {
        "vectorize",
        strategy.text,
        "chunk_size",
-       "check"},
+       "check",
+       "group"},
       /*positional=*/6);
   return signature;
 }
@@ -299,4 +295,5 @@ void bind_functional(py::module_& m) {
       sub, "jacobian", docs::kJacobian);
   add<matrix<"hessian", "outer_jacobian_strategy">, run_hessian>(
       sub, "hessian", docs::kHessian);
+  bind_split(sub);
 }

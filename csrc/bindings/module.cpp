@@ -14,6 +14,7 @@ PYBIND11_MODULE(_C, m) {
   bind_function(m);
   bind_function_class(m);
   bind_functional(m);
+  bind_linear(m);
   bind_inline(m);
   bind_demo(m);
 }

@@ -8,3 +8,5 @@
 #include <libgrad/grad.h>
 #include <libgrad/gradcheck.h>
 #include <libgrad/graph.h>
+#include <libgrad/linear.h>
+#include <libgrad/split.h>

@@ -1,10 +1,22 @@
-"""Derivatives of functions: products, Jacobians and Hessians, by csrc/libgrad/functional.h."""
+"""Derivatives of functions: products, matrices, operators, by csrc/libgrad/functional.h."""
 
 from __future__ import annotations
 
 from ._C import functional as _functional
+from ._linear import LinearOperator, hessian_operator, jacobian_operator
 
-__all__ = ["hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vhp", "vjp"]
+__all__ = [
+    "LinearOperator",
+    "hessian",
+    "hessian_operator",
+    "hvp",
+    "jacobian",
+    "jacobian_operator",
+    "jvp",
+    "value_and_grad",
+    "vhp",
+    "vjp",
+]
 
 hessian = _functional.hessian  # types and documentation: functional.pyi
 hvp = _functional.hvp

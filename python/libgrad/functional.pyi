@@ -1,14 +1,20 @@
-"""Derivatives of functions: products, Jacobians and Hessians, by csrc/libgrad/functional.h."""
+"""Derivatives of functions: products, matrices, operators, by csrc/libgrad/functional.h."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from ._linear import LinearOperator, hessian_operator, jacobian_operator
 
 __all__ = [
+    "LinearOperator",
     "hessian",
+    "hessian_operator",
     "hvp",
     "jacobian",
+    "jacobian_operator",
     "jvp",
     "value_and_grad",
     "vhp",
@@ -37,8 +43,7 @@ def vjp(
         v: A vector for each output, of its shape, dtype and device, grouped as the outputs. None
             stands for a one where there is a single output with one element.
         create_graph: Record the results' own graph, so that they can be differentiated.
-        strict: Raise an error, instead of giving zeros, where the outputs do not depend on an
-            input.
+        strict: Raise an error, not zeros, where the outputs do not depend on an input.
 
     Returns:
         The outputs as `func` groups them, and a product for each input, of its shape, dtype and
@@ -71,8 +76,7 @@ def jvp(
         v: A vector for each input, of its shape, dtype and device. None stands for a one where
             there is a single input with one element.
         create_graph: Record the results' own graph, so that they can be differentiated.
-        strict: Raise an error, instead of giving zeros, where an output does not depend on the
-            inputs.
+        strict: Raise an error, not zeros, where an output does not depend on the inputs.
 
     Returns:
         The outputs as `func` groups them, and a product for each output, of its shape, dtype and
@@ -104,8 +108,7 @@ def vhp(
         v: A vector for each input, of its shape, dtype and device. None stands for a one where
             there is a single input with one element.
         create_graph: Record the results' own graph, so that they can be differentiated.
-        strict: Raise an error, instead of giving zeros, where the value or its gradient does not
-            depend on an input.
+        strict: Raise an error, not zeros, where value or gradient do not depend on an input.
 
     Returns:
         The value, and a product for each input, of its shape, dtype and device, grouped as the
@@ -139,8 +142,7 @@ def hvp(
         v: A vector for each input, of its shape, dtype and device. None stands for a one where
             there is a single input with one element.
         create_graph: Record the results' own graph, so that they can be differentiated.
-        strict: Raise an error, instead of giving zeros, where the value or its gradient does not
-            depend on an input.
+        strict: Raise an error, not zeros, where value or gradient do not depend on an input.
 
     Returns:
         The value, and a product for each input, of its shape, dtype and device, grouped as the
@@ -171,8 +173,7 @@ def value_and_grad(
         inputs: A tensor, for func(tensor); a tuple of them, for func(*tuple); or tensors in a
             nest of dicts, lists and tuples, for func(nest).
         create_graph: Record the results' own graph, so that they can be differentiated.
-        strict: Raise an error, instead of giving zeros, where the value does not depend on an
-            input.
+        strict: Raise an error, not zeros, where the value does not depend on an input.
 
     Returns:
         The value, and a gradient for each input, of its shape, dtype and device, grouped as the
@@ -196,6 +197,7 @@ def jacobian(
     *,
     chunk_size: int | None = None,
     check: bool = False,
+    group: ProcessGroup | None = None,
 ) -> Any:
     """Return the Jacobian of `func`: the derivatives of all outputs in all inputs.
 
@@ -217,17 +219,15 @@ def jacobian(
         inputs: A tensor, for func(tensor); a tuple of them, for func(*tuple); or tensors in a
             nest of dicts, lists and tuples, for func(nest).
         create_graph: Record the results' own graph, so that they can be differentiated.
-        strict: Raise an error, instead of giving zeros, where an output does not depend on an
-            input.
-            Demands the loop.
-        vectorize: True for batches, False for one backward a row. When it is not given, libgrad
-            chooses.
-        strategy: ``"reverse-mode"``, by rows; ``"forward-mode"``, the function itself with dual
-            tensors, for many inputs at once; ``"double-reverse"``, libgrad's own for tall ones.
-            When it is not given, libgrad chooses.
+        strict: Raise an error, not zeros, where an output does not depend on an input; by the loop.
+        vectorize: True for batches, False for one backward a row; libgrad's choice by default.
+        strategy: ``"reverse-mode"``, by rows; ``"forward-mode"``, dual tensors for many columns;
+            ``"double-reverse"``, libgrad's own for tall ones; libgrad's choice by default.
         chunk_size: How many rows (or columns) to take at once; None lets their bytes decide.
-        check: Compare uᵀJ of a random u with one backward, and raise RuntimeError where they
-            differ: a wrong batching rule of an operator is found out for the price of a vjp.
+        check: Compare uᵀJ of a random u with one backward, RuntimeError where they differ: it
+            finds out wrong batching rules of operators for the price of a vjp.
+        group: A process group of torch.distributed, by rows only. Each of its ranks makes this
+            call alike, computes its share of the rows, and returns the whole matrix.
 
     Returns:
         For each output, grouped as `func` does, and for each input, grouped as the inputs, a
@@ -236,10 +236,11 @@ def jacobian(
 
     Raises:
         TypeError: Something that is not a tensor among the inputs or the outputs.
-        ValueError: No inputs, or a `chunk_size` under 1.
+        ValueError: No inputs, a `chunk_size` under 1, or a `group` that this process is not in.
         RuntimeError: An input that is not floating-point or complex, `strict` with batches or not
             met, a failed `check`, a call inside a torch.func transform or inference_mode.
-        NotImplementedError: ``"forward-mode"`` with `create_graph` or ``vectorize=False``.
+        NotImplementedError: ``"forward-mode"`` with `create_graph` or ``vectorize=False``; `group`
+            with `create_graph` or columns.
         AssertionError: Another `strategy`.
     """
 
@@ -253,11 +254,12 @@ def hessian(
     *,
     chunk_size: int | None = None,
     check: bool = False,
+    group: ProcessGroup | None = None,
 ) -> Any:
     """Return the Hessian of `func`, a function of one element: its second derivatives.
 
-    `func` is called once; then come one backward for the gradient and one more for a batch of rows.
-    As torch.autograd.functional.hessian.
+    `func` is called once; then come a backward for the gradient and one for each batch of rows. As
+    torch.autograd.functional.hessian.
 
     >>> x = torch.tensor([1.0, 2.0])
     >>> libgrad.functional.hessian(lambda x: (x**3).sum(), x)
@@ -269,17 +271,15 @@ def hessian(
         inputs: A tensor, for func(tensor); a tuple of them, for func(*tuple); or tensors in a
             nest of dicts, lists and tuples, for func(nest).
         create_graph: Record the results' own graph, so that they can be differentiated.
-        strict: Raise an error, instead of giving zeros, where the gradient does not depend on an
-            input.
-            Demands the loop.
-        vectorize: True for batches, False for one backward a row. When it is not given, libgrad
-            chooses.
-        outer_jacobian_strategy: ``"reverse-mode"``, by rows, or ``"forward-mode"``, the function
-            with dual tensors for many columns and one backward through these. When it is not
-            given, libgrad chooses.
+        strict: Raise an error, not zeros, where the gradient ignores an input; by the loop.
+        vectorize: True for batches, False for one backward a row; libgrad's choice by default.
+        outer_jacobian_strategy: ``"reverse-mode"``, by rows, or ``"forward-mode"``, one backward
+            through dual tensors for many columns; libgrad's choice by default.
         chunk_size: How many rows (or columns) to take at once; None lets their bytes decide.
-        check: Compare uᵀJ of a random u with one backward, and raise RuntimeError where they
-            differ: a wrong batching rule of an operator is found out for the price of a vjp.
+        check: Compare uᵀJ of a random u with one backward, RuntimeError where they differ: it
+            finds out wrong batching rules of operators for the price of a vjp.
+        group: A process group of torch.distributed, by rows only. Each of its ranks makes this
+            call alike, computes its share of the rows, and returns the whole matrix.
 
     Returns:
         For each input, and for each input again, grouped as the inputs, a tensor with the shape of
@@ -287,10 +287,11 @@ def hessian(
 
     Raises:
         TypeError: Something that is not a tensor among the inputs or the outputs.
-        ValueError: No inputs, or a `chunk_size` under 1.
+        ValueError: No inputs, a `chunk_size` under 1, or a `group` that this process is not in.
         RuntimeError: More than one element, an input that is not floating-point or complex,
             `strict` with batches or not met, a failed `check`, a call inside a torch.func transform
             or inference_mode.
-        NotImplementedError: ``"forward-mode"`` with `create_graph` or ``vectorize=False``.
+        NotImplementedError: ``"forward-mode"`` with `create_graph` or ``vectorize=False``; `group`
+            with `create_graph` or columns.
         AssertionError: Another `outer_jacobian_strategy`.
     """

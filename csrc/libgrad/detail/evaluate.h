@@ -26,6 +26,8 @@ inline constexpr Call kHvp{"hvp", "outputs", "v"};
 inline constexpr Call kJacobian{"jacobian", "outputs", "basis"};
 inline constexpr Call kHessian{"hessian", "outputs", "basis"};
 inline constexpr Call kValueAndGrad{"value_and_grad", "outputs", "v"};
+inline constexpr Call kJacobianOperator{"jacobian_operator", "outputs", "v"};
+inline constexpr Call kHessianOperator{"hessian_operator", "outputs", "v"};
 
 /// Throws where a derivative would be cut off from one that is being taken
 /// around it, or nothing is recorded.

@@ -102,7 +102,8 @@ inline Matrix double_reverse(
   const auto vectors = sample_vectors(outputs);
   auto pulled = pull(call, outputs, inputs, vectors, true, true);
   fill_zeros(pulled, inputs);
-  const auto columns = Rows(call, pulled, vectors, options).batched();
+  const Rows rows(call, pulled, vectors, options);
+  const auto columns = rows.by_output(rows.batched(0, rows.count()));
   check_columns(columns, pulled, vectors);
   return transposed(columns, inputs);
 }
@@ -119,6 +120,28 @@ inline bool is_tall(const variable_list& outputs, const variable_list& inputs) {
           inputs[0].scalar_type() == at::kDouble) &&
          std::all_of(outputs.begin(), outputs.end(), alike) &&
          std::all_of(inputs.begin(), inputs.end(), alike);
+}
+
+/// Rows `first` to `last`: `batched` where that works, else one by one.
+inline variable_list rows_between(
+    const Call& call,
+    const Rows& rows,
+    bool batched,
+    int64_t first,
+    int64_t last) {
+  if (batched) {
+    try {
+      return rows.batched(first, last);
+    } catch (const std::exception& error) {
+      warn_of_fallback(
+          call,
+          "the batched backward",
+          error,
+          "the engine is called for each row instead, which is right but "
+          "slower");
+    }
+  }
+  return rows.looped(first, last);
 }
 
 /// What is to be tried before the loop.
@@ -148,19 +171,8 @@ inline Matrix matrix(
     }
   }
   const Rows rows(call, outputs, inputs, options);
-  if (attempts.batched) {
-    try {
-      return rows.batched();
-    } catch (const std::exception& error) {
-      warn_of_fallback(
-          call,
-          "the batched backward",
-          error,
-          "the engine is called for each row instead, which is right but "
-          "slower");
-    }
-  }
-  return rows.looped();
+  return rows.by_output(
+      rows_between(call, rows, attempts.batched, 0, rows.count()));
 }
 
 }  // namespace libgrad::detail

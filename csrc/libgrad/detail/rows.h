@@ -20,6 +20,18 @@ struct RowOptions {
   std::optional<int64_t> chunk_size = std::nullopt;
 };
 
+/// What `make` gives by the shorter route to batching rules, else by the
+/// longer.
+template <class Make>
+auto by_either_route(const Make& make) {
+  try {
+    return make(Route::direct);
+  } catch (const std::exception& error) {
+    rethrow_if_final(error);
+  }
+  return make(Route::interpreter);
+}
+
 /// The rows of the Jacobian of `outputs`, one for each element; outputs without
 /// a graph have zeros. Dtype and device are those of the inputs. The graph is
 /// kept. The arguments must outlive this object.
@@ -45,27 +57,49 @@ class Rows {
 
   int64_t count() const { return count_; }
 
-  /// All rows, many at a time by batching rules, which are found by `route`.
-  Matrix batched(Route route) const {
-    return by_output(
-        chunks([&](int64_t a, int64_t b) { return batch(a, b, route); }));
-  }
-
-  /// The same by the shorter route, else by the longer. Throws where batching
-  /// rules are missing or known to be wrong.
-  Matrix batched() const {
+  /// For each input its rows `first` to `last`, many at a time by batching
+  /// rules; undefined where they are all zero. Throws where batching rules are
+  /// missing or known to be wrong.
+  variable_list batched(int64_t first, int64_t last) const {
     check_rules(outputs_);
-    try {
-      return batched(Route::direct);
-    } catch (const std::exception& error) {
-      rethrow_if_final(error);
-    }
-    return batched(Route::interpreter);
+    return by_either_route([&](Route route) {
+      return chunks(first, last, [&](int64_t a, int64_t b) {
+        return batch(a, b, route);
+      });
+    });
   }
 
-  /// All rows, one call of the engine for each.
-  Matrix looped() const {
-    return by_output(chunks([&](int64_t a, int64_t b) { return loop(a, b); }));
+  /// The same with one call of the engine for each row.
+  variable_list looped(int64_t first, int64_t last) const {
+    return chunks(
+        first, last, [&](int64_t a, int64_t b) { return loop(a, b); });
+  }
+
+  /// The matrix, from all of its rows.
+  Matrix by_output(const variable_list& rows) const {
+    Matrix result(outputs_.size(), variable_list(inputs_.size()));
+    for (const auto& block : blocks_) {
+      for (size_t i = 0; i < rows.size(); ++i) {
+        if (rows[i].defined()) {
+          const auto size = block.output.numel();
+          const auto mine =
+              size == count_ ? rows[i] : rows[i].narrow(0, block.offset, size);
+          result[block.place][i] =
+              block.output.dim() == 1
+                  ? mine
+                  : mine.reshape(
+                        joined(block.output.sizes(), inputs_[i].sizes()));
+        }
+      }
+    }
+    for (size_t k = 0; k < result.size(); ++k) {
+      for (size_t i = 0; i < inputs_.size(); ++i) {
+        if (!result[k][i].defined()) {
+          result[k][i] = zero_block(outputs_[k], inputs_[i]);
+        }
+      }
+    }
+    return result;
   }
 
  private:
@@ -127,19 +161,20 @@ class Rows {
     return result;
   }
 
-  /// For each input all of its rows, made by `make` from a to b.
+  /// For each input its rows `first` to `last`, made by `make` from a to b.
   template <class Make>
-  variable_list chunks(const Make& make) const {
-    if (count_ == 0) {
+  variable_list chunks(int64_t first, int64_t last, const Make& make) const {
+    const auto count = last - first;
+    if (count == 0) {
       return variable_list(inputs_.size());
     }
-    if (count_ <= step_) {
-      return make(0, count_);
+    if (count <= step_) {
+      return make(first, last);
     }
     Matrix parts(inputs_.size());
     variable_list whole(inputs_.size());
-    for (int64_t a = 0; a < count_; a += step_) {
-      const auto b = std::min(a + step_, count_);
+    for (int64_t a = first; a < last; a += step_) {
+      const auto b = std::min(a + step_, last);
       auto chunk = make(a, b);
       for (size_t i = 0; i < chunk.size(); ++i) {
         if (!chunk[i].defined()) {
@@ -150,43 +185,17 @@ class Rows {
           parts[i].push_back(chunk[i]);
           continue;
         }
-        if (a == 0) {
-          const auto shape = joined({count_}, inputs_[i].sizes());
+        if (a == first) {
+          const auto shape = joined({count}, inputs_[i].sizes());
           whole[i] = at::empty(shape, chunk[i].options());
         }
-        whole[i].narrow(0, a, b - a).copy_(chunk[i]);
+        whole[i].narrow(0, a - first, b - a).copy_(chunk[i]);
       }
     }
     for (size_t i = 0; options_.create_graph && i < parts.size(); ++i) {
       whole[i] = at::cat(parts[i]);
     }
     return whole;
-  }
-
-  Matrix by_output(const variable_list& rows) const {
-    Matrix result(outputs_.size(), variable_list(inputs_.size()));
-    for (const auto& block : blocks_) {
-      for (size_t i = 0; i < rows.size(); ++i) {
-        if (rows[i].defined()) {
-          const auto size = block.output.numel();
-          const auto mine =
-              size == count_ ? rows[i] : rows[i].narrow(0, block.offset, size);
-          result[block.place][i] =
-              block.output.dim() == 1
-                  ? mine
-                  : mine.reshape(
-                        joined(block.output.sizes(), inputs_[i].sizes()));
-        }
-      }
-    }
-    for (size_t k = 0; k < result.size(); ++k) {
-      for (size_t i = 0; i < inputs_.size(); ++i) {
-        if (!result[k][i].defined()) {
-          result[k][i] = zero_block(outputs_[k], inputs_[i]);
-        }
-      }
-    }
-    return result;
   }
 
   const Call& call_;

@@ -14,10 +14,11 @@ class CheckFailed : public c10::Error {
   using c10::Error::Error;
 };
 
-/// Random numbers in the shape of `output`, real and on the CPU, the same in
-/// every call; the program's own random numbers stay as they are.
-inline variable_list random_vectors(const variable_list& outputs) {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/1);
+/// Random numbers in the shapes of `outputs`, real and on the CPU, the same for
+/// one `seed`; the program's own random numbers stay as they are.
+inline variable_list random_vectors(
+    const variable_list& outputs, uint64_t seed = 1) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
   variable_list vectors;
   vectors.reserve(outputs.size());
   for (const auto& output : outputs) {
