@@ -121,6 +121,15 @@ WRONG = {
 }
 
 
+@pytest.fixture
+def warn_always():
+    """Warnings that were given before, too."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.usefixtures("warn_always")
 @pytest.mark.parametrize("node", WRONG)
 def test_rules_known_to_be_wrong_are_not_used(node):
     x = torch.randn(3, 4, dtype=torch.float64)
