@@ -248,3 +248,27 @@ def test_the_function_sees_tensors_of_its_own_and_is_called_once():
     (own,) = seen
     assert own is not x
     assert own.requires_grad
+
+
+@pytest.mark.parametrize("options", [{}, {"vectorize": True}, {"vectorize": False}], ids=str)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_matrix_owns_its_memory(create_graph, options):
+    buffer = torch.arange(3.0)
+
+    class Saved(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.sum()
+
+        @staticmethod
+        def backward(ctx, grad):
+            return buffer
+
+    def twice(function):
+        return lambda x: torch.stack([function(x), function(x)])
+
+    for function in (torch.sum, twice(torch.sum), Saved.apply, twice(Saved.apply)):
+        matrix = ours.jacobian(function, torch.ones(3), create_graph, **options).detach()
+        matrix.add_(1)  # refused where elements share memory
+        assert matrix.untyped_storage().data_ptr() != buffer.untyped_storage().data_ptr()
+    assert buffer.tolist() == [0, 1, 2]

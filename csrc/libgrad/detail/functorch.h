@@ -99,7 +99,8 @@ inline at::Tensor unbatched(
   }
   auto shape = value.sizes().vec();
   shape.insert(shape.begin(), batch_size);
-  return value.expand(shape);
+  // of its own: `value` may be memory that a backward has saved
+  return value.expand(shape).clone(at::MemoryFormat::Contiguous);
 }
 
 /// Calls `run` once for all of `batches`, each of `batch_size` tensors.

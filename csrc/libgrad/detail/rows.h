@@ -123,7 +123,14 @@ class Rows {
       return pull(
           call_, outputs, inputs_, vectors, true, options_.create_graph);
     };
-    return run_mapped(b - a, seeds, rows, route);
+    auto result = run_mapped(b - a, seeds, rows, route);
+    for (auto& tensor : result) {
+      if (tensor.defined() && tensor.layout() == at::kStrided &&
+          !tensor.is_non_overlapping_and_dense()) {
+        tensor = tensor.contiguous();  // elements of an expanded one are shared
+      }
+    }
+    return result;
   }
 
   variable_list loop(int64_t a, int64_t b) const {
@@ -155,8 +162,7 @@ class Rows {
     }
     variable_list result;
     for (const auto& column : columns) {
-      result.push_back(
-          column.size() == 1 ? column[0].unsqueeze(0) : at::stack(column));
+      result.push_back(at::stack(column));  // a copy, also of a single row
     }
     return result;
   }
