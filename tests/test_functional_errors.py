@@ -41,6 +41,15 @@ def test_wrong_call_is_an_error_of_torchs_type(name, wrong):
     assert text
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_integers_are_told_by_their_place(name):
+    options = {"v": torch.ones(3)} if name in PRODUCTS and name != "vjp" else {}
+    with pytest.raises(
+        RuntimeError, match=rf"^{name}: only Tensors of .* inputs\[1\] is int64 \[3\]"
+    ):
+        getattr(ours, name)(lambda x, y: x * y, (torch.ones(3), torch.arange(3)), **options)
+
+
 @pytest.mark.parametrize("name", PRODUCTS)
 @pytest.mark.parametrize(
     "v",

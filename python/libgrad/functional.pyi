@@ -180,7 +180,7 @@ def value_and_grad(
         inputs.
 
     Raises:
-        TypeError: Something that is not a tensor among the inputs, the outputs or in v.
+        TypeError: Something that is not a tensor among the inputs or the outputs.
         RuntimeError: More than one element; an input that is not floating-point or complex,
             something independent under `strict`, a call inside a torch.func transform or
             inference_mode.

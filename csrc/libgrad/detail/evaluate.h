@@ -64,6 +64,15 @@ inline variable_list tracked(
   for (size_t i = 0; i < inputs.size(); ++i) {
     TORCH_CHECK(
         inputs[i].defined(), call.name, ": inputs[", i, "] is undefined");
+    TORCH_CHECK(
+        torch::autograd::isDifferentiableType(inputs[i].scalar_type()),
+        call.name,
+        ": only Tensors of floating point and complex dtype can require "
+        "gradients, but inputs[",
+        i,
+        "] is ",
+        describe(inputs[i]),
+        "; convert it");
     result.push_back(tracked(inputs[i], create_graph));
   }
   return result;
