@@ -8,6 +8,8 @@ import warnings
 import torch
 import torch.distributed as dist
 from parity import outcome
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
 from libgrad import functional as ours
 
@@ -111,6 +113,31 @@ def nests(device, group):
     )
     same("hessian", lambda p: (p["x"].sum() * p["l"][0]).pow(3).sum(), {"x": x, "l": [y]}, group)
     same("jacobian", lambda t: (t.sin(),), (x,), group)
+
+
+@case
+def distributed_tensors(device, group):
+    mesh = init_device_mesh(device, (2,))
+    plain, _ = point(device)
+    for placement in (Replicate(), Shard(0)):
+        x = distribute_tensor(plain, mesh, [placement])
+        for name, function in (
+            ("jacobian", torch.exp),
+            ("jacobian", lambda t: t * 3),
+            ("jacobian", lambda t: t.detach()),
+            ("hessian", lambda t: t.pow(3).sum()),
+            ("hessian", lambda t: t.sum()),
+        ):
+            call = getattr(ours, name)
+            for options in ({}, {"vectorize": False}):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # the loop, where batching rules are missing
+                    mine = call(function, x, **options)
+                assert isinstance(mine, DTensor), (name, options)
+                equal(mine.full_tensor().detach(), call(function, plain))
+        _, error, text = outcome(lambda x=x: ours.jacobian(torch.exp, x, check=True))
+        assert error is NotImplementedError
+        assert "check=True compares numbers" in text
 
 
 @case

@@ -296,3 +296,12 @@ def test_interpreter_ends_while_graphs_are_alive():
         "x = torch.ones(3, requires_grad=True)\n"
         "j = libgrad.functional.jacobian(lambda t: t * t, x, create_graph=True)\n"
     )
+
+
+@pytest.mark.parametrize("name", ["jacobian", "hessian"])
+def test_numbers_that_are_not_there_are_not_checked(name):
+    x = torch.ones(3, device="meta")
+    call = getattr(ours, name)
+    assert call(lambda t: t.exp().sum(), x).device.type == "meta"
+    with pytest.raises(NotImplementedError, match=rf"^{name}: check=True compares numbers"):
+        call(lambda t: t.exp().sum(), x, check=True)

@@ -149,3 +149,17 @@ def test_fast_mode_says_when_slow_mode_would_pass():
     error = fails(flat, x, fast_mode=True)
     assert "Fast gradcheck failed but element-wise differences are small" in str(error)
     assert error.worst == error.sweep == []
+
+
+@modes
+@pytest.mark.parametrize("eps", [0.0, float("nan"), float("inf")])
+def test_a_step_that_moves_nothing_is_refused(eps, fast_mode):
+    with pytest.raises(ValueError, match=f"gradcheck: eps is {eps:g}, but must be a step"):
+        libgrad.gradcheck(torch.sin, leaf(2), eps=eps, fast_mode=fast_mode)
+
+
+@modes
+def test_tensors_without_numbers_are_refused(fast_mode):
+    x = torch.ones(2, device="meta", dtype=torch.double, requires_grad=True)
+    with pytest.raises(NotImplementedError, match="gradcheck: input 0 is a meta tensor"):
+        libgrad.gradcheck(torch.sin, x, fast_mode=fast_mode)

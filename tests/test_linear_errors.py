@@ -173,3 +173,9 @@ def test_scipy_is_needed_for_its_operators_alone(monkeypatch):
     pytest.importorskip("scipy")
     with pytest.raises(TypeError, match="no bfloat16"):
         operator.to_scipy()
+
+
+def test_products_of_meta_tensors_have_a_shape_and_no_numbers():
+    operator = ours.jacobian_operator(lambda t: t.exp()[:2], torch.ones(3, device="meta"))
+    assert (operator @ torch.ones(3, device="meta")).shape == (2,)
+    assert (operator.T @ torch.ones(2, device="meta")).shape == (3,)

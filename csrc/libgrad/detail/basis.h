@@ -73,6 +73,12 @@ at::Tensor plain_unit_rows(
   return block;
 }
 
+/// Zeros of `shape`, of the type, dtype and device of `like`.
+inline at::Tensor zeros_as(const at::Tensor& like, at::IntArrayRef shape) {
+  return is_subclass(like) ? like.detach().new_zeros(shape)
+                           : at::zeros(shape, like.options());
+}
+
 /// Rows `first` up to `last` of the unit matrix over the elements of many
 /// tensors, in the columns of one: `like`, whose first element is `offset`.
 /// Of shape {last - first} + the shape of `like`.
@@ -84,14 +90,14 @@ inline at::Tensor unit_rows(
   if (is_plain_cpu(like) && like.scalar_type() == at::kDouble) {
     return plain_unit_rows<double>(like, offset, first, last);
   }
-  auto block = at::zeros({last - first, like.numel()}, like.options());
+  auto block = zeros_as(like, {last - first, like.numel()});
   block.diagonal(first - offset).fill_(1);
   return block.view(joined({last - first}, like.sizes()));
 }
 
 inline at::Tensor zero_block(
     const at::Tensor& output, const at::Tensor& input) {
-  return at::zeros(joined(output.sizes(), input.sizes()), input.options());
+  return zeros_as(input, joined(output.sizes(), input.sizes()));
 }
 
 }  // namespace libgrad::detail

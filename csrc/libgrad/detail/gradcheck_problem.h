@@ -7,6 +7,8 @@
 
 #include <libgrad/detail/evaluate.h>
 
+#include <cmath>
+
 namespace libgrad::detail {
 
 inline constexpr Call kGradcheck{"gradcheck", "outputs", "seeds"};
@@ -80,6 +82,12 @@ struct Problem {
 
 /// Warns of, and refuses, inputs as torch does.
 inline void check_inputs(const Problem& problem) {
+  const double eps = problem.options.eps;
+  TORCH_CHECK_VALUE(
+      std::isfinite(eps) && eps != 0,
+      "gradcheck: eps is ",
+      eps,
+      ", but must be a step to move the inputs by, such as 1e-6");
   for (const auto i : problem.wrt) {
     const auto& input = problem.inputs[i];
     const auto dtype = input.scalar_type();
@@ -93,6 +101,12 @@ inline void check_inputs(const Problem& problem) {
           describe(input),
           "; call double() on it, or loosen eps, atol and rtol.)");
     }
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        !input.is_meta(),
+        "gradcheck: input ",
+        i,
+        " is a meta tensor, which has no numbers to differentiate; give one on "
+        "the CPU or another device");
     TORCH_CHECK_NOT_IMPLEMENTED(
         input.layout() == at::kStrided,
         "gradcheck: input ",

@@ -113,7 +113,7 @@ inline bool is_tall(const variable_list& outputs, const variable_list& inputs) {
   const auto alike = [&](const at::Tensor& tensor) {
     return tensor.scalar_type() == inputs[0].scalar_type() &&
            tensor.device() == inputs[0].device() &&
-           tensor.layout() == at::kStrided;
+           tensor.layout() == at::kStrided && !is_subclass(tensor);
   };
   return elements(outputs) > kTall * elements(inputs) &&
          (inputs[0].scalar_type() == at::kFloat ||

@@ -193,7 +193,7 @@ class Rows {
         }
         if (a == first) {
           const auto shape = joined({count}, inputs_[i].sizes());
-          whole[i] = at::empty(shape, chunk[i].options());
+          whole[i] = chunk[i].new_empty(shape);
         }
         whole[i].narrow(0, a - first, b - a).copy_(chunk[i]);
       }

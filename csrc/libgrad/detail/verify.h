@@ -40,6 +40,19 @@ inline double distance(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).masked_fill(both_lost, 0).norm(1).item<double>();
 }
 
+/// Throws unless `tensors` have numbers that can be compared.
+inline void check_comparable(const Call& call, const variable_list& tensors) {
+  for (const auto& tensor : tensors) {
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        !tensor.is_meta() && !is_subclass(tensor),
+        call.name,
+        ": check=True compares numbers, but there is a tensor (",
+        describe(tensor),
+        ") that has none, or is of a subclass that keeps them in its own way; "
+        "leave check out");
+  }
+}
+
 /// Throws CheckFailed unless uᵀJ by `matrix` is what one backward gives, for a
 /// random u. A matrix taken `by_columns` is not conjugated: its real part is
 /// compared, which is the same for both.
@@ -49,6 +62,8 @@ inline void check_product(
     const variable_list& outputs,
     const variable_list& inputs,
     bool by_columns) {
+  check_comparable(call, outputs);
+  check_comparable(call, inputs);
   const auto vectors = random_vectors(outputs);
   variable_list seeds;
   for (size_t i = 0; i < outputs.size(); ++i) {
