@@ -12,18 +12,6 @@ using libgrad::Index;
 
 namespace {
 
-std::string graph_repr(const Graph& graph) {
-  const auto count = [](size_t n, std::string one, std::string many = "") {
-    many = many.empty() ? one + "s" : many;
-    return std::to_string(n) + " " + (n == 1 ? one : many);
-  };
-  return "Graph(" + count(graph.nodes.size(), "node") + ", " +
-         count(graph.edges.size(), "edge") + ", " +
-         count(graph.leaves.size(), "leaf", "leaves") + ", " +
-         count(graph.saved.size(), "saved tensor") + ", " +
-         count(graph.nbytes, "byte") + ")";
-}
-
 /// The graph behind tensors and GradientEdges.
 std::shared_ptr<Graph> graph_of(
     const py::tuple& roots,
@@ -63,7 +51,7 @@ void bind_lens(py::module_& m) {
   bind_graph_parts(m);
   py::class_<Graph, std::shared_ptr<Graph>>(m, "Graph", "See libgrad.graph.")
       .def("__len__", [](const Graph& graph) { return graph.nodes.size(); })
-      .def("__repr__", graph_repr)
+      .def("__repr__", [](const Graph& graph) { return repr(graph); })
       .def_readonly("nbytes", &Graph::nbytes)
       .def_readonly("exclusive_nbytes", &Graph::exclusive_nbytes)
       .def_property_readonly("nodes", list<&Graph::nodes>())

@@ -63,5 +63,19 @@ Parts<T> all(const GraphPtr& graph, const std::vector<T>& list) {
   return {graph, {0, static_cast<libgrad::Index>(list.size())}};
 }
 
+/// True for a saved tensor that was changed in place since.
+inline bool is_stale(const libgrad::GraphSaved& saved) {
+  return saved.version >= 0 && saved.saved_version >= 0 &&
+         saved.version != saved.saved_version;
+}
+
+std::string repr(const Part<libgrad::GraphSaved>& part);
+std::string repr(const Part<libgrad::GraphInput>& part);
+std::string repr(const Part<libgrad::GraphNode>& part);
+std::string repr(const Part<libgrad::GraphEdge>& part);
+std::string repr(const Part<libgrad::GraphRoot>& part);
+std::string repr(const Part<libgrad::GraphStorage>& part);
+std::string repr(const libgrad::Graph& graph);
+
 /// Makes the classes of the parts.
 void bind_graph_parts(py::module_& m);

@@ -1,11 +1,8 @@
 #include "lens.h"
 
-#include <libgrad/detail/describe.h>
 #include <libgrad/detail/graph_words.h>
 
 #include <torch/csrc/DynamicTypes.h>
-
-#include <sstream>
 
 using libgrad::GraphEdge;
 using libgrad::GraphInput;
@@ -48,86 +45,6 @@ py::tuple shape_object(std::span<const int64_t> sizes) {
   return shape;
 }
 
-bool is_stale(const GraphSaved& saved) {
-  return saved.version >= 0 && saved.saved_version >= 0 &&
-         saved.version != saved.saved_version;
-}
-
-/// "float32 [2, 3]".
-std::string describe(
-    at::ScalarType dtype, bool nested, std::span<const int64_t> sizes) {
-  std::string text = libgrad::detail::dtype_name(dtype);
-  if (nested) {
-    return text + " nested";
-  }
-  text += " [";
-  for (const auto size : sizes) {
-    text += (text.back() == '[' ? "" : ", ") +
-            (size < 0 ? std::string("?") : std::to_string(size));
-  }
-  return text + "]";
-}
-
-std::string repr(const Part<GraphSaved>& part) {
-  const auto& saved = part.get();
-  std::string text = "SavedTensor(" + std::string(saved.field);
-  if (saved.index != kNothing) {
-    text += "[" + std::to_string(saved.index) + "]";
-  }
-  if (saved.state != SavedState::kHeld) {
-    text += ", " + std::string(word_of(saved.state));
-  }
-  if (saved.dtype == at::ScalarType::Undefined) {
-    return text + ")";
-  }
-  text +=
-      ", " + describe(saved.dtype, saved.nested, part.graph->shape_of(saved));
-  text += ", " + std::to_string(saved.nbytes) + " bytes";
-  return text + (is_stale(saved) ? ", stale)" : ")");
-}
-
-std::string repr(const Part<GraphInput>& part) {
-  const auto& input = part.get();
-  return "GraphInput(" +
-         describe(input.dtype, input.nested, part.graph->shape_of(input)) +
-         " on " + input.device.str() + ")";
-}
-
-std::string repr(const Part<GraphNode>& part) {
-  const auto& node = part.get();
-  std::string text =
-      "GraphNode(" + std::to_string(part.at) + ", " + std::string(node.name);
-  if (!node.leaf.empty()) {
-    text += " of " + std::string(node.leaf);
-  }
-  if (node.saved.count != 0) {
-    text += ", " + std::to_string(node.saved.count) + " saved, " +
-            std::to_string(node.nbytes) + " bytes";
-  }
-  return text + ")";
-}
-
-std::string repr(const Part<GraphEdge>& part) {
-  const auto& edge = part.get();
-  std::ostringstream out;
-  out << "GraphEdge(output " << edge.output << " of node " << edge.from
-      << " to input " << edge.input << " of node " << edge.to << ')';
-  return out.str();
-}
-
-std::string repr(const Part<GraphRoot>& part) {
-  const auto& root = part.get();
-  return "GraphRoot(input " + std::to_string(root.input) + " of node " +
-         std::to_string(root.node) + ")";
-}
-
-std::string repr(const Part<GraphStorage>& part) {
-  const auto& storage = part.get();
-  return "GraphStorage(" + std::to_string(storage.nbytes) + " bytes on " +
-         storage.device.str() + ", owner " +
-         std::string(word_of(storage.owner)) + ")";
-}
-
 template <class T, class M>
 T entry_of(M T::*);
 
@@ -164,7 +81,7 @@ py::class_<Part<T>> define_part(
   part.attr("__module__") = "libgrad";
   part.def("__repr__", [](const Part<T>& self) { return repr(self); });
   py::class_<Parts<T>> parts(
-      m, (std::string(name) + "s").c_str(), "A sequence, made as it is read.");
+      part, "Sequence", "Entries of a graph, made as they are read.");
   parts.attr("__module__") = "libgrad";
   parts.def("__len__", &Parts<T>::size)
       .def(

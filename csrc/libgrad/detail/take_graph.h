@@ -96,29 +96,6 @@ class GraphTaker {
     }
   }
 
-  static NodeKind kind_of(const RawNode& node, const KnownNode& known) {
-    switch (known.layout) {
-      case KnownNode::kLeaf:
-        return NodeKind::kLeaf;
-      case KnownNode::kCopySlices:
-        return NodeKind::kView;
-      case KnownNode::kCpp:
-        return NodeKind::kFunction;
-      case KnownNode::kPython:
-        return node.is_aot_backward() ? NodeKind::kCompiled : NodeKind::kPython;
-      case KnownNode::kUnknown:
-        return NodeKind::kOther;
-      default:
-        return NodeKind::kOperator;
-    }
-  }
-
-  static Index count_hooks(RawNode& node) {
-    return static_cast<Index>(
-        node.pre_hooks().size() + node.post_hooks().size() +
-        node.tensor_pre_hooks().size() + node.retains_grad_hooks().size());
-  }
-
   void read_inputs(RawNode& source, GraphNode& node) {
     node.inputs = {
         static_cast<Index>(graph_.inputs.size()),
