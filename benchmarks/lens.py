@@ -1,9 +1,9 @@
 """What does a snapshot of the graph cost, for each of its nodes, against a walk in Python?
 
 libgrad.graph(loss) reads every node with all that it saved. The walk in Python follows
-next_functions alone, or reads each node's name and saved tensors, too. They take turns on one
-thread. A chain of a million nodes is not walked in Python: torch overflows the stack when the
-nodes' Python objects are dropped. Writes lens-<device>.md beside this file.
+next_functions alone, or also reads what Python shows of the same. They take turns on one thread,
+whose own time is measured. A chain of a million nodes is not walked in Python: torch overflows the
+stack when the nodes' Python objects are dropped. Writes lens-<device>.md beside this file.
 
     python benchmarks/lens.py [--device cuda] [--seconds 5]
 """
@@ -28,8 +28,8 @@ import libgrad
 
 HERE = Path(__file__).parent
 HEADER = (
-    *("graph", "nodes", "saved tensors", "snapshot per node", "walk in Python"),
-    *("with saved tensors", "walk / snapshot", "with saved tensors / snapshot"),
+    *("graph", "nodes", "saved tensors", "snapshot, per node", "walk in Python"),
+    *("walk and read", "walk / snapshot", "walk and read / snapshot"),
 )
 _fields: dict[type, list[str]] = {}
 
@@ -76,27 +76,32 @@ def walk(loss: Tensor) -> list[Any]:
     return nodes
 
 
-def walk_and_read(loss: Tensor) -> int:
-    """Do the same; read the names and, without unpacking them, the saved tensors, too."""
-    count = 0
+def walk_and_read(loss: Tensor) -> dict[int, int]:
+    """Do the same and read what the snapshot has, as far as Python shows it; bytes by storage."""
+    storages = {}
     for node in walk(loss):
         node.name()
+        node._sequence_nr()
+        for metadata in node._input_metadata:
+            _ = metadata.shape, metadata.dtype, metadata.device
         kind = type(node)
         if kind not in _fields:
             _fields[kind] = [name for name in dir(node) if name.startswith("_raw_saved_")]
         for name in _fields[kind]:
             value = getattr(node, name)
             for saved in value if isinstance(value, tuple) else (value,):
-                count += saved is not None and saved.data is not None
-    return count
+                if saved is not None and (tensor := saved.data) is not None:
+                    _ = tensor.shape, tensor.dtype, tensor.device, tensor._version
+                    storage = tensor.untyped_storage()
+                    storages[storage._cdata] = storage.nbytes()
+    return storages
 
 
-def timed(function: Callable[[Tensor], object], loss: Tensor) -> float:
-    start = time.perf_counter()
-    result = function(loss)
-    seconds = time.perf_counter() - start
-    del result
-    return seconds
+def timed(function: Callable[[Tensor], object], loss: Tensor, calls: int) -> float:
+    start = time.thread_time()
+    for _ in range(calls):
+        function(loss)
+    return (time.thread_time() - start) / calls
 
 
 def measure(name: str, loss: Tensor, in_python: bool, seconds: float) -> tuple[str, ...]:
@@ -104,10 +109,14 @@ def measure(name: str, loss: Tensor, in_python: bool, seconds: float) -> tuple[s
     if in_python:
         variants += [walk, walk_and_read]
     g = libgrad.graph(loss)
+    calls = [max(1, int(0.02 / timed(variant, loss, 1))) for variant in variants]
+    gc.disable()  # as timeit does
     rounds: list[list[float]] = []
-    stop = time.perf_counter() + seconds
-    while len(rounds) < 3 or time.perf_counter() < stop:
-        rounds.append([timed(variant, loss) / len(g) * 1e9 for variant in variants])
+    end = time.perf_counter() + seconds
+    while len(rounds) < 3 or time.perf_counter() < end:
+        pairs = zip(variants, calls, strict=True)
+        rounds.append([timed(variant, loss, n) / len(g) * 1e9 for variant, n in pairs])
+    gc.enable()
     cells = [f"{statistics.median(times):,.0f} ns" for times in zip(*rounds, strict=True)]
     ratios = [f"{statistics.median(r[i] / r[0] for r in rounds):.1f}" for i in range(1, len(cells))]
     missing = ["–"] * (3 - len(cells))
