@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from consumer import run
 
+import libgrad
+
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = {
     "add_subdirectory": 'add_subdirectory("{root}" libgrad)',
@@ -55,3 +57,61 @@ def test_module_without_python_says_what_to_find(tmp_path):
     )
     with pytest.raises(pytest.fail.Exception, match=r"libgrad_add_module\(cube\): Python was not"):
         run("cmake", "-G", "Ninja", "-S", tmp_path, "-B", tmp_path / "build")
+
+
+DECLARATIONS = """
+struct TORCH_API OneBackward0 : public TraceableFunction {
+  SavedVariable self_;
+  std::vector<SavedVariable> tensors_;
+  bool tensors_released_ = false;
+};
+struct TORCH_API NoneBackward0 : public Node {
+};
+"""
+
+
+def fake_torch(folder: Path, version: str, declarations: str) -> Path:
+    """As much of a torch as CMake looks at."""
+    for name, text in {
+        "include/ATen/ATen.h": "",
+        "include/torch/csrc/autograd/generated/Functions.h": declarations,
+        "share/cmake/Torch/TorchConfigVersion.cmake": f'set(PACKAGE_VERSION "{version}")\n',
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_table_of_saved_tensors_is_made_for_the_torch_at_hand(tmp_path):
+    torch_dir = fake_torch(tmp_path / "torch", "2.12.7", DECLARATIONS)
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.18...4.1)\nproject(outer LANGUAGES CXX)\n"
+        "find_package(libgrad CONFIG REQUIRED)\n"
+        "get_target_property(paths libgrad::libgrad INTERFACE_INCLUDE_DIRECTORIES)\n"
+        'list(GET paths 0 first)\nmessage(STATUS "first: ${first}")\n',
+        encoding="utf-8",
+    )
+    build = tmp_path / "build"
+    said = run(
+        *("cmake", "-G", "Ninja", "-S", tmp_path, "-B", build),
+        *(f"-Dlibgrad_DIR={libgrad.cmake_dir()}", f"-DLIBGRAD_TORCH_DIR={torch_dir}"),
+    )
+    made = build / "libgrad_torch"
+    assert f"first: {made.as_posix()}\n" in said  # in front of the installed one
+    table = (made / "libgrad" / "detail" / "saved_table.h").read_text(encoding="utf-8")
+    assert "TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 12" in table
+    one = "&generated::OneBackward0::"
+    assert f'saved_one("self", {one}self_)' in table
+    assert f'saved_list("tensors", {one}tensors_, {one}tensors_released_)' in table
+    assert '{&typeid(generated::OneBackward0), "OneBackward0", 0, 2}' in table
+    assert '{&typeid(generated::NoneBackward0), "NoneBackward0", 2, 2}' in table
+
+
+def test_torch_without_declarations_is_refused(tmp_path):
+    torch_dir = fake_torch(tmp_path / "torch", "2.13.0", "struct Other {};\n")
+    script = ROOT / "cmake" / "libgradSaved.cmake"
+    with pytest.raises(pytest.fail.Exception, match="declares no node that saves a tensor"):
+        run(
+            *("cmake", f"-Dlibgrad_TORCH_DIR={torch_dir}", "-Dlibgrad_TORCH_MINOR=2.13"),
+            *(f"-DOUT={tmp_path}", "-P", script),
+        )

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
+from . import _graph_parts as _parts
+
 __version__: str
 pybind11_version: str
 functional: ModuleType  # see functional.pyi
@@ -179,6 +181,15 @@ class Node:
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
 
+Graph = _parts.Graph
+GraphEdge = _parts.GraphEdge
+GraphInput = _parts.GraphInput
+GraphNode = _parts.GraphNode
+GraphRoot = _parts.GraphRoot
+GraphStorage = _parts.GraphStorage
+SavedTensor = _parts.SavedTensor
+
+def graph(roots: tuple[object, ...], params: Sequence[tuple[str, Tensor]]) -> Graph: ...
 def node(tensor: Tensor) -> Node: ...
 def to_text(tensor: Tensor, params: dict[str, Tensor], max_depth: int) -> str: ...
 def _inline_types(address: int) -> list[str]: ...
