@@ -5,6 +5,7 @@
 # find_package(Torch) is not used: beside a CUDA wheel it stops unless a whole CUDA
 # toolkit is installed, and in an isolated build it may find another torch than the
 # one the build was given.
+include("${CMAKE_CURRENT_LIST_DIR}/libgradSaved.cmake")
 if(TARGET libgrad::torch)
   return()
 endif()

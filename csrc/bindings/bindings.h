@@ -12,6 +12,7 @@ void bind_grad(py::module_& m);
 void bind_gradcheck(py::module_& m);
 void bind_modes(py::module_& m);
 void bind_graph(py::module_& m);
+void bind_lens(py::module_& m);
 void bind_function(py::module_& m);
 void bind_function_class(py::module_& m);
 void bind_functional(py::module_& m);

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_C, m) {
   bind_gradcheck(m);
   bind_modes(m);
   bind_graph(m);
+  bind_lens(m);
   bind_function(m);
   bind_function_class(m);
   bind_functional(m);

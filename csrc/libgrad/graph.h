@@ -1,10 +1,12 @@
-/// libgrad/graph.h -- one node of the graph, as a value.
+/// libgrad/graph.h -- one node of the graph, and a graph as a whole, as values.
 
 #pragma once
 
 #include <libgrad/detail/describe.h>
 #include <libgrad/detail/edges.h>
 #include <libgrad/detail/node_names.h>
+#include <libgrad/detail/snapshot.h>
+#include <libgrad/detail/take_graph.h>
 
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 
@@ -108,6 +110,33 @@ inline Node node(const at::Tensor& tensor) {
       ") does not require grad, so no node made it; compute it from a tensor "
       "with requires_grad=True, outside no_grad()");
   return Node(detail::root_edge(tensor).function);
+}
+
+/// Options of `graph`.
+struct GraphOptions {
+  /// Names for leaves: {{"weight", w}}. The first name of a tensor counts.
+  std::vector<std::pair<std::string, at::Tensor>> params = {};
+};
+
+/// The graph behind `tensors`, with all that its nodes saved, as plain data:
+/// it keeps nothing alive, runs no hook and changes nothing. The nodes come
+/// breadth first, those that made the tensors in front.
+///
+///     auto g = libgrad::graph({(x * y).sum()}, {.params = {{"x", x}}});
+///     g.nodes[1].name;            // "MulBackward0"
+///     g.saved_of(g.nodes[1])[0];  // its field "self": the shape, the bytes
+///
+/// No backward may run on the graph meanwhile. Throws c10::Error when there is
+/// no tensor, or one does not require grad.
+inline Graph graph(
+    const torch::autograd::variable_list& tensors,
+    const GraphOptions& options = {}) {
+  TORCH_CHECK(!tensors.empty(), "graph: expected at least one tensor");
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    detail::check_root(tensors[i], i);
+  }
+  return detail::take_graph(
+      detail::edges(tensors, detail::root_edge), tensors, options.params);
 }
 
 }  // namespace libgrad

@@ -19,6 +19,7 @@ from ._function import Function
 from ._gradcheck import GradcheckError, gradcheck, gradgradcheck
 from ._graph import Node, node, print_graph
 from ._inline import load_inline
+from ._lens import Graph, graph
 from ._modes import (
     detect_anomaly,
     enable_grad,
@@ -31,6 +32,7 @@ from ._paths import cmake_dir, include_dir
 __all__ = [
     "Function",
     "GradcheckError",
+    "Graph",
     "Node",
     "__version__",
     "backward",
@@ -42,6 +44,7 @@ __all__ = [
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "include_dir",
     "inference_mode",
     "is_grad_enabled",

@@ -78,6 +78,7 @@ struct GraphSaved {
   SavedState state = SavedState::kNone;
   bool hooks = false;   // packed by hooks
   bool output = false;  // an output of the forward operation itself
+  bool nested = false;  // a nested tensor: no shape
   Slice shape;          // of `Graph::ints`
   at::ScalarType dtype = at::ScalarType::Undefined;
   c10::Device device = c10::Device(c10::kCPU);
@@ -112,6 +113,7 @@ struct GraphNode {
   uint64_t thread = 0;       // that made it
   Index order = 0;           // in backward, from 0
   Index outputs = 0;         // how many gradients it computes
+  Index hooks = 0;           // that somebody registered on it
   Slice inputs;              // of `Graph::inputs`
   Slice edges;               // of `Graph::edges`, in the order of `output`
   Slice saved;               // of `Graph::saved`

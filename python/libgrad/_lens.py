@@ -1,0 +1,80 @@
+"""`graph`: what stands behind tensors, as plain data from libgrad/graph.h."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from . import _C
+from ._C import Graph
+
+__all__ = ["Graph", "graph"]
+
+Params = torch.nn.Module | Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]
+
+
+def _named(params: Params | None) -> list[tuple[str, Tensor]]:
+    """Return the names and tensors of `params`."""
+    if isinstance(params, torch.nn.Module):
+        return list(params.named_parameters())
+    items = params.items() if isinstance(params, Mapping) else params
+    if items is None:
+        return []
+    if isinstance(items, Tensor | str) or not isinstance(items, Iterable):
+        raise TypeError(
+            "graph: params must be a module, a dict of tensors, or pairs of a name and a "
+            f"tensor, but is {type(params).__name__}"
+        )
+    named = []
+    for item in items:
+        if not isinstance(item, tuple) or len(item) != 2:
+            raise TypeError(
+                "graph: params must hold pairs of a name and a tensor, such as "
+                f"model.named_parameters(), but holds {type(item).__name__}"
+            )
+        name, tensor = item
+        if not isinstance(name, str):
+            raise TypeError(f"graph: the names in params must be str, but one is {name!r}")
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"graph: params[{name!r}] must be a tensor, but is {type(tensor).__name__}"
+            )
+        named.append((name, tensor))
+    return named
+
+
+def graph(*tensors: Tensor | GradientEdge, params: Params | None = None) -> Graph:
+    """Return the graph behind `tensors`, and all that its nodes saved, as plain data.
+
+    The snapshot keeps nothing alive and changes nothing: no hook runs, nothing is unpacked, no
+    version moves. Its entries are made into Python objects when they are read.
+
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> g = libgrad.graph((x * x.exp()).sum(), params={"x": x})
+    >>> g
+    Graph(4 nodes, 4 edges, 1 leaf, 3 saved tensors, 16 bytes)
+    >>> [node.name for node in g.nodes]
+    ['SumBackward0', 'MulBackward0', 'AccumulateGrad', 'ExpBackward0']
+    >>> g.nodes[1].saved[0]
+    SavedTensor(other, float32 [2], 8 bytes)
+
+    No backward may run on the graph meanwhile, in another thread.
+
+    Args:
+        tensors: Where the graph starts: tensors that require grad, or GradientEdges.
+        params: Names for leaves: a module, a dict, or pairs such as
+            ``model.named_parameters()``.
+
+    Raises:
+        RuntimeError: A tensor does not require grad, so there is no graph behind it.
+        TypeError: There is no tensor, or something that is not a tensor or a name.
+    """
+    if not tensors:
+        raise TypeError("graph: expected at least one tensor")
+    for i, tensor in enumerate(tensors):
+        if not isinstance(tensor, Tensor | GradientEdge):
+            raise TypeError(f"graph: tensor {i} must be a tensor, but is {type(tensor).__name__}")
+    return _C.graph(tensors, _named(params))
