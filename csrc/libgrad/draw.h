@@ -180,8 +180,7 @@ inline std::string to_text(
 
 /// A snapshot of a graph in the language of Graphviz: one box for each node,
 /// or for what `DrawOptions::fold` makes one.
-inline std::string to_dot(
-    const Graph& graph, const DrawOptions& options = {}) {
+inline std::string to_dot(const Graph& graph, const DrawOptions& options = {}) {
   return detail::DotWriter(graph, options).write();
 }
 
@@ -189,8 +188,7 @@ inline std::string to_dot(
 /// needed. Boxes have the node's name, shape, dtype and bytes, and a mark for
 /// each saved tensor: a red one was written to since. Graphs of more than
 /// `DrawOptions::max_nodes` nodes are folded; the picture says so.
-inline std::string to_svg(
-    const Graph& graph, const DrawOptions& options = {}) {
+inline std::string to_svg(const Graph& graph, const DrawOptions& options = {}) {
   return detail::Picture(graph, options).svg();
 }
 

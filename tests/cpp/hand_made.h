@@ -26,7 +26,8 @@ struct Saved {
 /// A node to be.
 struct Maker {
   std::string name;
-  std::vector<std::pair<Index, Index>> next = {};  // to, input; kNothing for none
+  std::vector<std::pair<Index, Index>> next =
+      {};  // to, input; kNothing for none
   std::vector<int64_t> shape = {2, 3};
   std::vector<Saved> saved = {};
   NodeKind kind = NodeKind::kOperator;
@@ -76,8 +77,7 @@ inline void add_node(Graph& graph, const Maker& maker, uint64_t sequence_nr) {
   auto& node = graph.nodes.emplace_back();
   node.name = graph.keep(maker.name);
   node.kind = maker.kind;
-  node.sequence_nr =
-      maker.kind == NodeKind::kLeaf ? UINT64_MAX : sequence_nr;
+  node.sequence_nr = maker.kind == NodeKind::kLeaf ? UINT64_MAX : sequence_nr;
   node.outputs = static_cast<Index>(maker.next.size());
   node.leaf = graph.keep(maker.leaf);
   node.note = graph.keep(maker.note);

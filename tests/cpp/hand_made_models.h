@@ -72,27 +72,38 @@ inline void add_layer(
   };
   node("AddBackward0", {{9, 0}, {1, 0}}, x, {}, "");
   node(
-      "AddmmBackward0", {{2, 0}, {4, 0}, {3, 0}}, {16, 64},
-      {{"mat1", wide}, {"mat2", {256, 64}}}, ".mlp.out");
+      "AddmmBackward0",
+      {{2, 0}, {4, 0}, {3, 0}},
+      {16, 64},
+      {{"mat1", wide}, {"mat2", {256, 64}}},
+      ".mlp.out");
   makers.push_back(leaf(path + ".mlp.out.bias", {64}));
   node("TBackward0", {{5, 0}}, {256, 64}, {}, ".mlp.out");
   node("GeluBackward0", {{6, 0}}, wide, {{"self", wide}}, ".mlp.act");
   makers.push_back(leaf(path + ".mlp.out.weight", {64, 256}));
-  node(
-      "MmBackward0", {{8, 0}, {7, 0}}, wide, {{"self", {16, 64}}}, ".mlp.in");
+  node("MmBackward0", {{8, 0}, {7, 0}}, wide, {{"self", {16, 64}}}, ".mlp.in");
   makers.push_back(leaf(path + ".mlp.in.weight", {256, 64}));
   node(
-      "NativeLayerNormBackward0", {{9, 0}, {10, 0}}, x, {{"input", x}},
+      "NativeLayerNormBackward0",
+      {{9, 0}, {10, 0}},
+      x,
+      {{"input", x}},
       ".norm2");
   node("AddBackward0", {{18, 0}, {11, 0}}, x, {}, "");
   makers.push_back(leaf(path + ".norm2.weight", {64}));
   node(
-      "BmmBackward0", {{12, 0}, {13, 0}}, x, {{"self", x}, {"mat2", x}},
+      "BmmBackward0",
+      {{12, 0}, {13, 0}},
+      x,
+      {{"self", x}, {"mat2", x}},
       ".attention");
   node("SoftmaxBackward0", {{14, 0}}, x, {{"result", x}}, ".attention");
   node("SplitBackward0", {{15, 0}}, x, {}, ".attention");
   node(
-      "BmmBackward0", {{13, 1}, {13, 2}}, x, {{"self", x}, {"mat2", x}},
+      "BmmBackward0",
+      {{13, 1}, {13, 2}},
+      x,
+      {{"self", x}, {"mat2", x}},
       ".attention");
   node("MmBackward0", {{17, 0}, {16, 0}}, x, {{"self", x}}, ".attention");
   makers.push_back(leaf(path + ".attention.weight", {64, 64}));

@@ -38,7 +38,8 @@ std::vector<Point> points_on(const std::vector<Point>& curves) {
     for (int step = 0; step <= 16; ++step) {
       const double t = step / 16.0;
       const double s = 1 - t;
-      const std::array weights{s * s * s, 3 * s * s * t, 3 * s * t * t, t * t * t};
+      const std::array weights{
+          s * s * s, 3 * s * s * t, 3 * s * t * t, t * t * t};
       Point point;
       for (size_t j = 0; j < 4; ++j) {
         point.x += weights[j] * curves[i + j].x;

@@ -55,10 +55,10 @@ inline constexpr Colours kReleasedColours{"#ffffff", "#868e96"};
 inline constexpr Colours kPackedColours{"#8250c4", "#8250c4"};
 
 inline Colours saved_colours(const GraphSaved& saved) {
-  return is_stale(saved)                          ? kStaleColours
+  return is_stale(saved)                        ? kStaleColours
          : saved.state == SavedState::kReleased ? kReleasedColours
          : saved.state == SavedState::kPacked   ? kPackedColours
-                                                  : kSavedColours;
+                                                : kSavedColours;
 }
 
 /// A line in a box, behind the marks of saved tensors.
@@ -80,10 +80,10 @@ inline double character_width(char32_t code) {
     return code == 0xB7 ? 0.35 : 0.7;
   }
   const char letter = static_cast<char>(code);
-  return narrow.find(letter) != narrow.npos         ? 0.385
-         : wide.find(letter) != wide.npos           ? 0.95
-         : letter >= 'A' && letter <= 'Z'           ? 0.70
-                                                    : 0.63;
+  return narrow.find(letter) != narrow.npos ? 0.385
+         : wide.find(letter) != wide.npos   ? 0.95
+         : letter >= 'A' && letter <= 'Z'   ? 0.70
+                                            : 0.63;
 }
 
 constexpr double kTextSize = 12;
@@ -214,10 +214,10 @@ inline std::vector<BoxLine> group_lines(
   }
   std::vector<BoxLine> lines{{title, true}};
   lines.push_back(
-      {group.count == 1 ? each
-                        : each + " each, " +
-                              count_words(group.length * group.count) +
-                              " in all"});
+      {group.count == 1
+           ? each
+           : each + " each, " + count_words(group.length * group.count) +
+                 " in all"});
   if (const auto inside = contents(groups, group); !inside.empty()) {
     lines.push_back({inside});
   }

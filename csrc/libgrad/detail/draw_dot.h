@@ -14,7 +14,8 @@ namespace libgrad::detail {
 class DotWriter {
  public:
   DotWriter(const Graph& graph, const DrawOptions& options)
-      : picture_(graph, options), options_(options) {}
+      : picture_(graph, options),
+        options_(options) {}
 
   std::string write() {
     picture_.choose();
@@ -31,8 +32,8 @@ class DotWriter {
     view(0, "  ");
     for (const auto& [group, letter] : picture_.shown()) {
       out_ += "  subgraph cluster_" + letter + " {\n    label=\"" + letter +
-              ": one of " +
-              count_words(picture_.groups().all[group].count) + "\"\n";
+              ": one of " + count_words(picture_.groups().all[group].count) +
+              "\"\n";
       view(group, "    ");
       out_ += "  }\n";
     }
@@ -106,8 +107,7 @@ class DotWriter {
   /// Whether a node saved what somebody wrote into since.
   bool stale(const ViewBox& box) const {
     const auto& graph = picture_.groups().graph;
-    return box.type == BoxType::kNode &&
-           options_.saved != ShowSaved::kNone &&
+    return box.type == BoxType::kNode && options_.saved != ShowSaved::kNone &&
            std::ranges::any_of(
                graph.saved_of(graph.nodes[box.nodes[0]]), is_stale);
   }

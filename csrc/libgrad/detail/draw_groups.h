@@ -43,7 +43,9 @@ struct Group {
 class Groups {
  public:
   Groups(const Graph& graph, Fold fold, size_t most)
-      : graph(graph), sequence(graph), most_(most) {
+      : graph(graph),
+        sequence(graph),
+        most_(most) {
     if (fold == Fold::kAuto) {
       fold = graph.nodes.size() <= most ? Fold::kNone
              : has_modules()            ? Fold::kModules
@@ -239,15 +241,13 @@ class Groups {
       const auto copy = folded(items, repeat);
       const int64_t edges = sequence.passing[copy.first] +
                             sequence.passing[copy.first + copy.length];
-      const size_t parts =
-          edges <= fewest ? count_parts(name(copy, 0)) : 0;
+      const size_t parts = edges <= fewest ? count_parts(name(copy, 0)) : 0;
       if (edges < fewest || (edges == fewest && parts > most)) {
         fewest = edges;
         most = parts;
         best = repeat;
       }
-      if (repeat.end() >= end ||
-          labels[repeat.end()] != labels[repeat.first]) {
+      if (repeat.end() >= end || labels[repeat.end()] != labels[repeat.first]) {
         break;
       }
       ++repeat.first;
@@ -268,7 +268,8 @@ class Groups {
         }
       }
       const size_t first = items[i].first;
-      stretches.push_back({first, items[end - 1].end() - first, 1, false, 0, {}});
+      stretches.push_back(
+          {first, items[end - 1].end() - first, 1, false, 0, {}});
       i = end;
     }
     return stretches;

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <libgrad/detail/draw_node_data.h>
 #include <libgrad/detail/draw_page_moves.h>
 #include <libgrad/detail/draw_page_panel.h>
 #include <libgrad/detail/draw_page_style.h>
@@ -17,104 +18,6 @@
 #include <vector>
 
 namespace libgrad::detail {
-
-/// What the page says of a node, as JSON.
-class NodeData {
- public:
-  explicit NodeData(const Graph& graph) : graph_(graph) {}
-
-  std::string write(Index index) {
-    const auto& node = graph_.nodes[index];
-    out_ = "{\"id\":" + std::to_string(index);
-    text("name", node.name);
-    text("leaf", node.leaf);
-    text("kind", kind_word(node.kind));
-    text("what", input_words(graph_, node));
-    text("op", node.origin.op);
-    text("module", node.origin.module);
-    text("file", node.origin.file);
-    number("line", node.origin.line);
-    number("nbytes", node.nbytes);
-    number("exclusive", node.exclusive_nbytes);
-    out_ += ",\"order\":" + std::to_string(node.order);
-    if (node.sequence_nr != UINT64_MAX) {
-      text(
-          "sequence",
-          "number " + count_words(node.sequence_nr) + " of its thread");
-    }
-    text("stream", node.stream);
-    text("note", node.note);
-    saved_tensors(node);
-    if (node.edges.count > 0) {
-      out_ += ",\"to\":[";
-      for (const auto& edge : graph_.edges_of(node)) {
-        out_ += out_.ends_with('[') ? "" : ",";
-        out_ += std::to_string(edge.to);
-      }
-      out_ += ']';
-    }
-    return std::move(out_ += '}');
-  }
-
- private:
-  void saved_tensors(const GraphNode& node) {
-    if (node.saved.count == 0) {
-      return;
-    }
-    out_ += ",\"saved\":[";
-    for (const auto& saved : graph_.saved_of(node)) {
-      out_ += out_.ends_with('[') ? "{" : ",{";
-      out_ += "\"field\":" + json(field_words(saved));
-      text("what", saved_words(graph_, saved));
-      if (saved.state == SavedState::kHeld) {
-        out_ += ",\"nbytes\":" + std::to_string(saved.nbytes);
-      }
-      text("note", saved_note(saved));
-      if (is_stale(saved)) {
-        out_ += ",\"stale\":[" + std::to_string(saved.saved_version) + ',' +
-                std::to_string(saved.version) + ']';
-      }
-      out_ += '}';
-    }
-    out_ += ']';
-  }
-
-  std::string saved_note(const GraphSaved& saved) const {
-    std::string note;
-    const auto add = [&](std::string_view words) {
-      note += note.empty() ? "" : ", ";
-      note += words;
-    };
-    if (saved.output) {
-      add("the operation's own output");
-    }
-    if (saved.hooks) {
-      add("packed by hooks");
-    }
-    if (saved.leaf != kNothing) {
-      add("the leaf " + std::string(node_title(graph_.nodes[saved.leaf])));
-    } else if (saved.storage != kNothing) {
-      const bool only = graph_.storages[saved.storage].owner == Owner::kGraph;
-      add(only ? "only this graph keeps it" : "others keep it too");
-    }
-    return note;
-  }
-
-  void text(const char* key, std::string_view value) {
-    if (!value.empty()) {
-      out_ += std::string(",\"") + key + "\":" + json(value);
-    }
-  }
-
-  void number(const char* key, int64_t value) {
-    if (value != 0) {
-      out_ += std::string(",\"") + key + "\":" + std::to_string(value);
-    }
-  }
-
-  const Graph& graph_;
-  std::string out_;
-};
 
 /// Writes the page: views of the graph, of its groups, and data of the nodes
 /// in them.
@@ -183,7 +86,8 @@ class HtmlWriter {
         "The graph, " + title);
     writer.view(view, margin, margin);
     writer.end();
-    views_ += "<section tabindex=\"-1\" hidden>\n" + writer.out + "</section>\n";
+    views_ +=
+        "<section tabindex=\"-1\" hidden>\n" + writer.out + "</section>\n";
     titles_.push_back(std::move(title));
     boxes_ += view.boxes.size();
     for (const auto& box : view.boxes) {
@@ -227,14 +131,16 @@ class HtmlWriter {
            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src "
            "'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
            "<meta name=\"viewport\" content=\"width=device-width, "
-           "initial-scale=1\">\n<title>" + title + "</title>\n<style>" +
-           kPageStyle + "</style>\n</head>\n<body>\n<header>\n<h1>" + title +
-           "</h1>\n<p>" + xml(total_words(graph_)) +
-           "</p>\n<span class=\"space\"></span>\n" + names + kControls +
-           "</header>\n<main>\n<nav id=\"trail\"></nav>\n" + views_ + legend() +
-           "</main>\n" + kHelp + "<script type=\"application/json\" "
-           "id=\"data\">" + data() + "</script>\n<script>" + kPageMoves +
-           kPagePanel + "</script>\n</body>\n</html>\n";
+           "initial-scale=1\">\n<title>" +
+           title + "</title>\n<style>" + kPageStyle +
+           "</style>\n</head>\n<body>\n<header>\n<h1>" + title + "</h1>\n<p>" +
+           xml(total_words(graph_)) + "</p>\n<span class=\"space\"></span>\n" +
+           names + kControls + "</header>\n<main>\n<nav id=\"trail\"></nav>\n" +
+           views_ + legend() + "</main>\n" + kHelp +
+           "<script type=\"application/json\" "
+           "id=\"data\">" +
+           data() + "</script>\n<script>" + kPageMoves + kPagePanel +
+           "</script>\n</body>\n</html>\n";
   }
 
   std::string legend() const {
@@ -273,11 +179,14 @@ class HtmlWriter {
       "<button id=\"fit\">Fit</button></span>\n"
       "<span class=\"search\"><input id=\"search\" type=\"search\" "
       "placeholder=\"Search (/)\" aria-label=\"search nodes\" "
-      "autocomplete=\"off\"><ul id=\"found\" aria-label=\"found\"></ul></span>\n";
+      "autocomplete=\"off\"><ul id=\"found\" "
+      "aria-label=\"found\"></ul></span>\n";
   static constexpr const char* kHelp =
-      "<aside id=\"details\" aria-live=\"polite\"><h2>The graph of backward</h2>\n"
+      "<aside id=\"details\" aria-live=\"polite\"><h2>The graph of "
+      "backward</h2>\n"
       "<p>Each box is a node; arrows are the way of the gradients. Click a box "
-      "to see what it saved; click a box with × twice to see what is in it.</p>\n"
+      "to see what it saved; click a box with × twice to see what is in "
+      "it.</p>\n"
       "<p>Drag to move, turn the wheel to zoom. <kbd>/</kbd> searches, "
       "<kbd>↑</kbd> <kbd>↓</kbd> <kbd>←</kbd> <kbd>→</kbd> go from box to box, "
       "<kbd>Enter</kbd> opens, <kbd>Esc</kbd> goes back, <kbd>+</kbd> "

@@ -20,8 +20,9 @@ class JsonWriter {
 
   std::string write() {
     out_ = "{\n\"format\": \"libgrad graph\",\n\"version\": 1,\n\"nbytes\": ";
-    out_ += integer(graph_.nbytes) + ",\n\"exclusive_nbytes\": " +
-            integer(graph_.exclusive_nbytes) + ",\n\"roots\": ";
+    out_ += integer(graph_.nbytes) +
+            ",\n\"exclusive_nbytes\": " + integer(graph_.exclusive_nbytes) +
+            ",\n\"roots\": ";
     list(graph_.roots, [&](const GraphRoot& root) {
       out_ += "{\"node\": " + std::to_string(root.node) +
               ", \"input\": " + std::to_string(root.input) + '}';
@@ -30,9 +31,9 @@ class JsonWriter {
     list(graph_.leaves, [&](Index leaf) { out_ += std::to_string(leaf); });
     out_ += ",\n\"storages\": ";
     list(graph_.storages, [&](const GraphStorage& storage) {
-      out_ += "{\"nbytes\": " + integer(storage.nbytes) + ", \"device\": " +
-              json(storage.device.str()) + ", \"owner\": " +
-              json(owner_word(storage.owner)) + '}';
+      out_ += "{\"nbytes\": " + integer(storage.nbytes) +
+              ", \"device\": " + json(storage.device.str()) +
+              ", \"owner\": " + json(word_of(storage.owner)) + '}';
     });
     out_ += ",\n\"nodes\": [";
     for (Index i = 0; i < graph_.nodes.size(); ++i) {
@@ -48,12 +49,13 @@ class JsonWriter {
     const auto& node = graph_.nodes[index];
     out_ += "{\"id\": " + std::to_string(index);
     text("name", node.name);
-    text("kind", kind_word(node.kind));
+    text("kind", word_of(node.kind));
     out_ += ", \"sequence_nr\": ";
     out_ += node.sequence_nr == UINT64_MAX ? "null" : count(node.sequence_nr);
     out_ += ", \"thread\": " + count(node.thread);
     out_ += ", \"order\": " + std::to_string(node.order);
     out_ += ", \"outputs\": " + std::to_string(node.outputs);
+    out_ += ", \"hooks\": " + std::to_string(node.hooks);
     out_ += ", \"inputs\": ";
     list(graph_.inputs_of(node), [&](const auto& each) { input(each); });
     out_ += ", \"edges\": ";
@@ -71,7 +73,8 @@ class JsonWriter {
     text("module", node.origin.module, true);
     text("file", node.origin.file, true);
     out_ += ", \"line\": ";
-    out_ += node.origin.file.empty() ? "null" : std::to_string(node.origin.line);
+    out_ +=
+        node.origin.file.empty() ? "null" : std::to_string(node.origin.line);
     out_ += ", \"nbytes\": " + integer(node.nbytes);
     out_ += ", \"exclusive_nbytes\": " + integer(node.exclusive_nbytes) + '}';
   }
@@ -89,15 +92,17 @@ class JsonWriter {
   void saved(const GraphSaved& saved) {
     out_ += "{\"field\": " + json(saved.field);
     out_ += ", \"index\": " + place(saved.index);
-    text("state", state_word(saved.state));
+    text("state", word_of(saved.state));
     flag("hooks", saved.hooks);
-    flag("output", saved.output);
+    flag("is_output", saved.output);
     out_ += ", ";
     const bool known = saved.dtype != at::ScalarType::Undefined;
-    known ? tensor(graph_.shape_of(saved), saved.dtype, saved.device, false)
+    known ? tensor(
+                graph_.shape_of(saved), saved.dtype, saved.device, saved.nested)
           : void(out_ += "\"shape\": null, \"dtype\": null, \"device\": null");
     out_ += ", \"saved_version\": " + version(saved.saved_version);
     out_ += ", \"version\": " + version(saved.version);
+    flag("stale", is_stale(saved));
     out_ += ", \"storage\": " + place(saved.storage);
     out_ += ", \"offset\": " + integer(saved.offset);
     out_ += ", \"nbytes\": " + integer(saved.nbytes);
@@ -132,7 +137,8 @@ class JsonWriter {
     out_ += ']';
   }
 
-  void text(const char* key, std::string_view value, bool empty_is_null = false) {
+  void text(
+      const char* key, std::string_view value, bool empty_is_null = false) {
     out_ += std::string(", \"") + key + "\": ";
     out_ += empty_is_null && value.empty() ? "null" : json(value);
   }

@@ -153,8 +153,8 @@ class LayoutMaker {
   /// Where a link leaves or meets a box: in a row, in the order of the others'
   /// places, around the middle.
   double port(size_t box, size_t vertex, bool below) const {
-    const auto& all = below ? ranks_.vertices[box].below
-                            : ranks_.vertices[box].above;
+    const auto& all =
+        below ? ranks_.vertices[box].below : ranks_.vertices[box].above;
     const auto x = [&](size_t v) { return ranks_.vertices[v].x; };
     const auto left = std::ranges::count_if(all, [&](size_t other) {
       return std::pair(x(other), other) < std::pair(x(vertex), vertex);

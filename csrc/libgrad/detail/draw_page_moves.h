@@ -27,13 +27,6 @@ const make = (tag, text, properties = {}) => {
   if (text !== undefined) element.textContent = text;
   return element;
 };
-const size = (bytes) => {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let i = 0;
-  for (; bytes >= 1023.5 && i < 4; ++i) bytes /= 1024;
-  return (i && bytes < 99.95 ? bytes.toFixed(1).replace(/\.0$/, "")
-    : Math.round(bytes)) + " " + units[i];
-};
 const title = (n) => n.leaf || n.name;
 
 // Moving and zooming: the viewBox of each view.

@@ -28,8 +28,7 @@ const links = (head, ids) => {
 const saved_item = (t) => {
   const li = make("li", undefined, {className: t.stale ? "stale" : ""});
   li.append(make("b", t.field), ` ${t.what}`);
-  const more = [t.nbytes !== undefined ? size(t.nbytes) : "", t.note || ""];
-  const small = more.filter(Boolean).join(" · ");
+  const small = [t.size, t.note].filter(Boolean).join(" · ");
   if (small) li.append(make("small", small));
   if (t.stale) {
     li.append(make("small", `saved at version ${t.stale[0]}, now at ` +
@@ -45,8 +44,8 @@ const describe = (n) => {
   row(list, "operator", n.op);
   row(list, "module", n.module);
   row(list, "source", n.file ? `${n.file}:${n.line}` : "");
-  row(list, "saved", n.nbytes ? size(n.nbytes) : "");
-  row(list, "exclusive", n.nbytes ? size(n.exclusive || 0) : "");
+  row(list, "saved", n.size);
+  row(list, "exclusive", n.exclusive);
   row(list, "in backward", `number ${n.order}`);
   row(list, "made", n.sequence);
   row(list, "stream", n.stream);

@@ -43,8 +43,8 @@ main svg { width: 100%; height: 100%; display: block; cursor: grab;
 main svg.drag { cursor: grabbing; }
 main svg [data-node], main svg [data-group] { cursor: pointer; }
 main svg [tabindex]:focus { outline: none; }
-main svg [tabindex]:focus-visible > rect,
-main svg .selected > rect { stroke: var(--on); stroke-width: 3.5; }
+main svg [tabindex]:focus-visible > rect[rx="5"],
+main svg .selected > rect[rx="5"] { stroke: var(--on); stroke-width: 3.5; }
 main svg path.on { stroke: var(--on); stroke-width: 2.6; }
 #trail { position: absolute; left: 12px; top: 10px; z-index: 1; margin: 0;
   display: flex; gap: 4px; align-items: center; background: #fffd;

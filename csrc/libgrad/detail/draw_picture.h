@@ -146,10 +146,11 @@ class Picture {
   /// Title, totals and legend.
   void head(SvgWriter& writer) const {
     writer.text(
-        kMargin, 32, shortened(title(), 90),
+        kMargin,
+        32,
+        shortened(title(), 90),
         "font-size=\"17\" font-weight=\"600\" fill=\"#1b1f24\"");
-    writer.text(
-        kMargin, 52, total_words(groups_.graph), "fill=\"#57606a\"");
+    writer.text(kMargin, 52, total_words(groups_.graph), "fill=\"#57606a\"");
     writer.out += '\n';
     double x = kMargin;
     for (const auto& [words, colours, mark] : legend()) {
@@ -177,8 +178,12 @@ class Picture {
   /// What there is in this graph.
   std::vector<LegendEntry> legend() const {
     constexpr const char* words[] = {
-        "operator",        "leaf",         "view written to",
-        "C++ Function",    "Python Function", "compiled graph",
+        "operator",
+        "leaf",
+        "view written to",
+        "C++ Function",
+        "Python Function",
+        "compiled graph",
         "other node"};
     std::vector<LegendEntry> entries{{"root", kRootColours}};
     std::array<bool, 7> kinds{};
@@ -204,7 +209,9 @@ class Picture {
     constexpr Colours colours[] = {
         kSavedColours, kStaleColours, kReleasedColours, kPackedColours};
     constexpr const char* what[] = {
-        "saved tensor", "written to since it was saved", "released",
+        "saved tensor",
+        "written to since it was saved",
+        "released",
         "packed by a hook"};
     for (size_t i = 0; i < marks.size(); ++i) {
       if (marks[i]) {
@@ -258,13 +265,18 @@ class Picture {
     const auto& group = groups_.all[view.group];
     const double wide = std::max(view.layout.width, 220.0);
     writer.rectangle(
-        {wide + 2 * kFrame, view.layout.height + 2 * kFrame + kFrameTitle,
-         x - kFrame, y - kFrame - kFrameTitle},
-        {"#fbfcfd", "#adb5bd"}, 1, 8);
+        {wide + 2 * kFrame,
+         view.layout.height + 2 * kFrame + kFrameTitle,
+         x - kFrame,
+         y - kFrame - kFrameTitle},
+        {"#fbfcfd", "#adb5bd"},
+        1,
+        8);
     auto words = letter + "  one of " + count_words(group.count);
     const auto name = groups_.name(group, 0);
     writer.text(
-        x - 4, y - kFrame - kFrameTitle + 20,
+        x - 4,
+        y - kFrame - kFrameTitle + 20,
         words + (name.empty() ? "" : ": " + shortened(name, 30)),
         "font-weight=\"600\" fill=\"#1b1f24\"");
     writer.out += '\n';

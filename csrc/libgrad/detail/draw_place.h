@@ -18,7 +18,9 @@ namespace libgrad::detail {
 class RankPlaces {
  public:
   explicit RankPlaces(Ranks& ranks)
-      : ranks_(ranks), depth_(ranks.size(), 0), done_(ranks.size(), false) {}
+      : ranks_(ranks),
+        depth_(ranks.size(), 0),
+        done_(ranks.size(), false) {}
 
   void run() {
     measure_depth();

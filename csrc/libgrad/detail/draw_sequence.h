@@ -1,5 +1,5 @@
-/// libgrad/detail/draw_sequence.h -- the nodes in a row, as backward meets them,
-/// and what makes two of them alike.
+/// libgrad/detail/draw_sequence.h -- the nodes in a row, as backward meets
+/// them, and what makes two of them alike.
 
 #pragma once
 
@@ -115,9 +115,10 @@ class Sequence {
   }
 
   std::vector<Index> nodes;
-  std::vector<Index> places;      // of each node
-  std::vector<uint64_t> labels;   // of each place
-  std::vector<int64_t> passing;   // nodes behind each place that edges from before it reach
+  std::vector<Index> places;     // of each node
+  std::vector<uint64_t> labels;  // of each place
+  std::vector<int64_t>
+      passing;  // nodes behind each place that edges from before it reach
 
  private:
   void sort_incoming() {

@@ -35,7 +35,8 @@ class SvgWriter {
   /// With `active`, boxes say which node or group they are, and take the
   /// keyboard's focus.
   SvgWriter(const Groups& groups, bool active)
-      : groups_(groups), active_(active) {
+      : groups_(groups),
+        active_(active) {
     for (const auto& root : groups.graph.roots) {
       if (roots_.empty() || !is_root(root.node)) {
         roots_.push_back(root.node);
@@ -46,20 +47,18 @@ class SvgWriter {
   std::string out;
 
   void begin(double width, double height, std::string_view label) {
-    out += "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" +
-           number(width) + "\" height=\"" + number(height) +
-           "\" viewBox=\"0 0 " + number(width) + ' ' + number(height) +
-           "\" font-family=\"" + std::string(kFont) +
-           "\" font-size=\"12\" role=\"img\" aria-label=\"" + xml(label) +
-           "\">\n";
+    out +=
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + number(width) +
+        "\" height=\"" + number(height) + "\" viewBox=\"0 0 " + number(width) +
+        ' ' + number(height) + "\" font-family=\"" + std::string(kFont) +
+        "\" font-size=\"12\" role=\"img\" aria-label=\"" + xml(label) + "\">\n";
   }
 
   void end() { out += "</svg>\n"; }
 
   void view(const View& view, double x, double y) {
     out += "<g transform=\"translate(" + number(x) + ' ' + number(y) + ")\">\n";
-    out +=
-        "<g fill=\"none\" stroke=\"#8a94a3\" stroke-width=\"1.3\">\n";
+    out += "<g fill=\"none\" stroke=\"#8a94a3\" stroke-width=\"1.3\">\n";
     for (size_t i = 0; i < view.layout.links.size(); ++i) {
       link(view, i);
     }
@@ -238,7 +237,7 @@ class SvgWriter {
   std::string hint(Index index) const {
     const auto& node = groups_.graph.nodes[index];
     std::string words(node.name);
-    words += " (" + std::string(kind_word(node.kind)) + ")";
+    words += " (" + std::string(word_of(node.kind)) + ")";
     words += node.leaf.empty() ? "" : "\n" + std::string(node.leaf);
     if (!node.origin.module.empty()) {
       words += "\nmodule " + std::string(node.origin.module);

@@ -146,7 +146,8 @@ class TreeWriter {
 
   void head(const Work& work) {
     std::string text = work.first_lead + "╭─ " + times_words(work.times);
-    const auto last = parts_.name(work, 0);  // backward begins with the last one
+    const auto last =
+        parts_.name(work, 0);  // backward begins with the last one
     const auto first = parts_.name(work, work.times - 1);
     if (!first.empty()) {
       text += "  " + plain(first == last ? first : first + " … " + last);
@@ -216,8 +217,7 @@ class TreeWriter {
   /// each other as one.
   void branches(const Work& work, const TreeBlock& block) {
     const auto& list = block.branches;
-    const bool goes_on =
-        work.end() < tree_.trunks[work.trunk].blocks.size();
+    const bool goes_on = work.end() < tree_.trunks[work.trunk].blocks.size();
     std::vector<Work> parts;
     for (size_t i = 0; i < list.size();) {
       size_t end = i + 1;
@@ -236,10 +236,12 @@ class TreeWriter {
           work.lead + (last ? "    " : "│   "));
       branch.alike = end - i;
       for (++i; i < end; ++i) {
-        parts_.each_node(whole(list[i], "", ""), 0, 1, [&](const TreeBlock& each) {
-          drawn_[each.node] = true;
-        });
-        branch.names = range_words(list[end - branch.alike], list[end - 1]);
+        parts_.each_node(
+            whole(list[i], "", ""), 0, 1, [&](const TreeBlock& each) {
+              drawn_[each.node] = true;
+            });
+        branch.names =
+            parts_.leaf_names(list[end - branch.alike], list[end - 1]);
       }
       parts.push_back(std::move(branch));
     }
@@ -249,18 +251,6 @@ class TreeWriter {
         std::make_move_iterator(parts.rend()));
   }
 
-  /// "p0 … p1499": the names of the first and the last of some leaves.
-  std::string range_words(Index first, Index last) const {
-    const auto name = [&](Index trunk) {
-      return graph_.nodes[tree_.trunks[trunk].blocks[0].node].leaf;
-    };
-    const auto from = name(first);
-    const auto to = name(last);
-    return from.empty() || to.empty() || from == to
-               ? std::string(from)
-               : std::string(from) + " … " + std::string(to);
-  }
-
   /// The lines, with their bytes below each other.
   std::string joined() const {
     std::vector<size_t> widths;
@@ -268,8 +258,8 @@ class TreeWriter {
     size_t right = 0;
     for (const auto& line : lines_) {
       widths.push_back(columns(line.text));
+      widest = std::max(widest, std::min(widths.back(), kWidest));
       if (line.nbytes > 0) {
-        widest = std::max(widest, std::min(widths.back(), kWidest));
         right = std::max(right, bytes_words(line.nbytes).size());
       }
     }

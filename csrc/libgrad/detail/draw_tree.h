@@ -31,8 +31,8 @@ struct TreeBlock {
 /// Nodes below each other.
 struct TreeTrunk {
   std::vector<TreeBlock> blocks;
-  Index parent = kNothing;    // the trunk that it branches off,
-  Index parent_block = 0;     // and where
+  Index parent = kNothing;  // the trunk that it branches off,
+  Index parent_block = 0;   // and where
   uint64_t label = 0;
   size_t lines = 0;
 };
@@ -156,12 +156,11 @@ class Tree {
     auto& trunk = trunks[index];
     for (Index i = 0; i < trunk.blocks.size(); ++i) {
       auto& block = trunk.blocks[i];
-      block.label = sequence_.labels[sequence_.places[block.node]];
-      mix(block.label, block.input);
+      const auto away = block.reference ? distance(index, i, block.node) : 0;
+      block.label =
+          away != 0 ? away : sequence_.labels[sequence_.places[block.node]];
+      mix(block.label, away != 0 ? 0 : block.input);
       block.nbytes = block.reference ? 0 : graph_.nodes[block.node].nbytes;
-      if (block.reference) {
-        mix(block.label, distance(index, i, block.node));
-      }
       for (const Index branch : block.branches) {
         mix(block.label, trunks[branch].label);
         block.lines += trunks[branch].lines;

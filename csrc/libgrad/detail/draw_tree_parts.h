@@ -40,8 +40,8 @@ class TreeParts {
     }
     const auto likely = repeats(labels, 1);
     for (size_t next = 0; next < likely.size(); ++next) {
-      const size_t end = next + 1 < likely.size() ? likely[next + 1].first
-                                                  : labels.size();
+      const size_t end =
+          next + 1 < likely.size() ? likely[next + 1].first : labels.size();
       auto repeat = aligned(part, labels, likely[next], end);
       repeat.first += part.first;
       size_t lines = 0;
@@ -70,8 +70,7 @@ class TreeParts {
         most = parts;
         best = repeat;
       }
-      if (repeat.end() >= end ||
-          labels[repeat.end()] != labels[repeat.first]) {
+      if (repeat.end() >= end || labels[repeat.end()] != labels[repeat.first]) {
         break;
       }
       ++repeat.first;
@@ -82,7 +81,10 @@ class TreeParts {
   /// Calls `visit` for each block of some copies, and of their branches.
   template <class Visit>
   void each_node(
-      const TreePart& part, size_t first, size_t end, const Visit& visit) const {
+      const TreePart& part,
+      size_t first,
+      size_t end,
+      const Visit& visit) const {
     std::vector<Index> stack;
     const auto one = [&](const TreeBlock& block) {
       visit(block);
@@ -115,6 +117,18 @@ class TreeParts {
       }
     });
     return modules.path().empty() ? leaves.path() : modules.path();
+  }
+
+  /// "p0 … p1499": the names of the first and the last of some leaves.
+  std::string leaf_names(Index first, Index last) const {
+    const auto name = [&](Index trunk) {
+      return graph_.nodes[tree.trunks[trunk].blocks[0].node].leaf;
+    };
+    const auto from = name(first);
+    const auto to = name(last);
+    return from.empty() || to.empty() || from == to
+               ? std::string(from)
+               : std::string(from) + " … " + std::string(to);
   }
 
  private:

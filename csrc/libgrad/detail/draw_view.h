@@ -49,7 +49,9 @@ class ViewMaker {
       std::vector<size_t> parts,
       const std::map<size_t, std::string>& letters,
       ShowSaved show)
-      : groups_(groups), parts_(std::move(parts)), show_(show) {
+      : groups_(groups),
+        parts_(std::move(parts)),
+        show_(show) {
     view_.group = group;
     for (const size_t part : parts_) {
       const auto& each = groups_.all[part];
@@ -112,7 +114,8 @@ class ViewMaker {
     for (size_t i = group.first; i < group.first + group.length; ++i) {
       const Index node = groups_.sequence.nodes[i];
       const size_t box = box_of(node);
-      for (const auto& edge : groups_.graph.edges_of(groups_.sequence.node(i))) {
+      for (const auto& edge :
+           groups_.graph.edges_of(groups_.sequence.node(i))) {
         const size_t end = box_of(edge.to);
         if (end == kOutside) {
           to[box].insert(edge.to);
@@ -266,7 +269,8 @@ class ViewMaker {
       const auto column = std::fmod(static_cast<double>(i), columns);
       const auto row = std::floor(static_cast<double>(i) / columns);
       auto& place = box.inside[i].place;
-      place = {widest, height, 8 + column * (widest + 8), 8 + row * (height + 6)};
+      place = {
+          widest, height, 8 + column * (widest + 8), 8 + row * (height + 6)};
       rows = row + 1;
     }
     box.place = {columns * (widest + 8) + 8, rows * (height + 6) + 10};

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <libgrad/detail/graph_words.h>
 #include <libgrad/detail/snapshot.h>
 
 #include <array>
@@ -132,7 +133,8 @@ inline std::string saved_words(const Graph& graph, const GraphSaved& saved) {
     case SavedState::kHeld:
       break;
   }
-  return tensor_words(saved.dtype, graph.shape_of(saved), saved.device);
+  return tensor_words(
+      saved.dtype, graph.shape_of(saved), saved.device, saved.nested);
 }
 
 /// "self", or "tensors[2]" where the field is a list.
@@ -147,25 +149,6 @@ inline std::string field_words(const GraphSaved& saved) {
 inline bool is_stale(const GraphSaved& saved) {
   return saved.state == SavedState::kHeld && saved.saved_version >= 0 &&
          saved.version >= 0 && saved.saved_version != saved.version;
-}
-
-/// The word for a kind of node, in legends and in data.
-inline const char* kind_word(NodeKind kind) {
-  constexpr std::array words{
-      "operator", "leaf", "view", "function", "python", "compiled", "other"};
-  return words[static_cast<size_t>(kind)];
-}
-
-/// The word for what became of a saved tensor.
-inline const char* state_word(SavedState state) {
-  constexpr std::array words{"held", "none", "released", "packed"};
-  return words[static_cast<size_t>(state)];
-}
-
-/// The word for who keeps a storage.
-inline const char* owner_word(Owner owner) {
-  constexpr std::array words{"graph", "leaf", "other"};
-  return words[static_cast<size_t>(owner)];
 }
 
 /// "564 nodes, 310 saved tensors, 12 MiB saved, 10 MiB of it only by this
