@@ -239,7 +239,7 @@ def test_notebook_shows_the_svg():
 
 
 def test_two_thousand_nodes_are_drawn_in_less_than_a_second():
-    g = layers(220)
+    g = layers(240)
     assert 1800 < len(g) <= 2000
     times = []
     for _ in range(2):
