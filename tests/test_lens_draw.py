@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -17,92 +19,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from lens_graphs import GRAPHS, MARKUP, encoder, kinds, layers, leaf, markup, mlp
 
 import libgrad
 
+DOCS = Path(__file__).parents[1] / "docs"
+sys.path.insert(0, str(DOCS))
+import lens_pictures
+
 EXPECTED = Path(__file__).parent / "expected" / "lens"
-swish = libgrad._C._demo.swish
-MARKUP = "</script><b x='\"&amp;\"'>]]>\\N \u202e é\0\n"
 
 
-def leaf() -> libgrad.Graph:
-    return libgrad.graph(torch.ones(2, 3, requires_grad=True))
-
-
-def mlp() -> libgrad.Graph:
-    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-    return libgrad.graph(model(torch.ones(3, 4)).mean(), params=model)
-
-
-def stale() -> libgrad.Graph:
-    x = torch.ones(5, requires_grad=True)
-    y = x.exp()
-    z = y.sin()
-    y.detach().mul_(2)
-    return libgrad.graph(z, z * y, params={"x": x})
-
-
-def kinds() -> libgrad.Graph:
-    class Halve(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x / 2
-
-        @staticmethod
-        def backward(ctx, grad):
-            return grad / 2
-
-    x = torch.ones(2, requires_grad=True)
-    y = Halve.apply(swish(x)).clone()
-    y[0].mul_(3)
-    return libgrad.graph(y.to(torch.bfloat16).sum(), params={"x": x})
-
-
-def released() -> libgrad.Graph:
-    x = torch.ones(2, requires_grad=True)
-    y = (x * x).exp()
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
-        z = x.sin()
-    y.sum().backward()
-    return libgrad.graph(y + z, params={"x": x})
-
-
-def layers(count: int = 12) -> libgrad.Graph:
-    blocks = [nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.LayerNorm(4)) for _ in range(count)]
-    model = nn.Sequential(nn.Linear(2, 4), *blocks)
-    return libgrad.graph(model(torch.ones(3, 2)).sum(), params=model)
-
-
-def encoder() -> libgrad.Graph:
-    model = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    return libgrad.graph(model(torch.ones(2, 3, 8)).sum(), params=model)
-
-
-def markup() -> libgrad.Graph:
-    x = torch.ones(2, requires_grad=True)
-    return libgrad.graph(x.exp(), params={MARKUP: x})
-
-
-def wide() -> libgrad.Graph:
-    leaves = {f"p{i}": torch.ones(3, requires_grad=True) for i in range(30)}
-    return libgrad.graph(torch.stack(list(leaves.values())), params=leaves)
-
-
-GRAPHS: dict[str, Callable[[], libgrad.Graph]] = {
-    "leaf": leaf,
-    "mlp": mlp,
-    "stale": stale,
-    "kinds": kinds,
-    "released": released,
-    "layers": layers,
-    "encoder": encoder,
-    "markup": markup,
-    "wide": wide,
-}
 DRAW: dict[str, Callable[[libgrad.Graph], str]] = {
-    "txt": lambda g: g.text(),
+    "txt": lambda g: g.text() + "\n",
     "dot": lambda g: g.to_dot(fold="repeats" if len(g) > 80 else "auto"),
     "svg": lambda g: g.to_svg(fold="repeats" if len(g) > 80 else "auto"),
     "json": lambda g: g.to_json(),
@@ -126,6 +55,14 @@ def test_picture_is_the_expected_one(name, kind):
     if os.environ.get("LIBGRAD_UPDATE_EXPECTED") == "1":
         path.write_text(drawn, encoding="utf-8")
     assert drawn == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", lens_pictures.PICTURES)
+def test_picture_of_the_docs_is_what_is_drawn_today(name):
+    path = DOCS / name
+    assert without_numbers(lens_pictures.PICTURES[name]()) == without_numbers(
+        path.read_text("utf-8")
+    )
 
 
 def test_every_expected_file_has_its_case():
@@ -216,7 +153,7 @@ def test_equal_layers_are_one_box_and_the_picture_says_so():
     g = layers()
     folded = g.to_svg(fold="repeats")
     assert "×12 · 1 … 12" in folded or "×12 · " in folded
-    assert "Folded: A box with ×n stands for n equal parts" in folded
+    assert "Folded: a box with ×n stands for n equal parts" in folded
     assert "one of 12" in folded
     assert "Folded" not in g.to_svg()
     assert "Folded" in g.to_svg(max_nodes=10)
@@ -289,3 +226,15 @@ def test_wrong_option_is_named(method, options, error, message):
 def test_wrong_option_of_text_is_named(options, error, message):
     with pytest.raises(error, match=f"^{message}"):
         leaf().text(**options)
+
+
+@pytest.mark.parametrize("method", ["text", "to_dot", "to_svg", "to_html", "to_json"])
+def test_examples_of_a_method_print_what_they_say(method):
+    names = {"torch": torch, "libgrad": libgrad}
+    doc = getattr(libgrad.Graph, method).__doc__
+    assert re.search(r"^Return [^\n]*[.]$", doc, re.MULTILINE)
+    test = doctest.DocTestParser().get_doctest(doc, names, method, None, None)
+    assert test.examples
+    report: list[str] = []
+    doctest.DocTestRunner(verbose=False).run(test, out=report.append)
+    assert not report, "".join(report)

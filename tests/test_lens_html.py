@@ -145,7 +145,7 @@ def test_keyboard_goes_from_box_to_box(page):
 
 
 def test_wheel_zooms_and_drag_moves(page):
-    x, y, width, height = view(page)
+    width = view(page)[2]
     page.mouse("mouseWheel", 500, 400, deltaX=0, deltaY=-300)
     assert view(page)[2] < width * 0.8
     page.press("-")

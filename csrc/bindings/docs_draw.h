@@ -14,11 +14,11 @@ A node that is reached twice is drawn once. A long way down is drawn without ste
 and what is alike and follows each other is drawn once, with "×12".
 
 >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
->>> print(libgrad.graph((x * x.exp()).sum(), params={"x": x}).text(), end="")
+>>> print(libgrad.graph((x * x.exp()).sum(), params={"x": x}).text())
 SumBackward0  float32 []
-└── MulBackward0  float32 [2]              16 B
+└── MulBackward0  float32 [2]               16 B
     ├── AccumulateGrad  x: float32 [2]
-    └── ExpBackward0  float32 [2]           8 B
+    └── ExpBackward0  float32 [2]            8 B
         └── AccumulateGrad  x: float32 [2]
 <BLANKLINE>
 4 nodes, 3 saved tensors, 16 B (8 B exclusive)
@@ -39,7 +39,7 @@ inline constexpr const char* kToDot =
 Return the graph in the language of Graphviz, whatever the names of its nodes and leaves.
 
 >>> x = torch.tensor(1.0, requires_grad=True)
->>> print(libgrad.graph(x.exp(), params={"x": x}).to_dot().splitlines()[5])
+>>> print(libgrad.graph(x.exp(), params={"x": x}).to_dot().splitlines()[6])
   n0 -> n1
 
 Args:

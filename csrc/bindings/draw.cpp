@@ -77,6 +77,12 @@ DrawOptions read_options(
   return options;
 }
 
+/// For `print`, which adds one.
+std::string without_last_newline(std::string text) {
+  text.pop_back();
+  return text;
+}
+
 std::string draw_text(
     const Graph& graph, py::handle fold, py::handle max_lines) {
   if (!py::isinstance<py::bool_>(fold)) {
@@ -89,7 +95,7 @@ std::string draw_text(
                           ? std::numeric_limits<size_t>::max()
                           : read_count(max_lines, "text: max_lines");
   const py::gil_scoped_release unlocked;
-  return libgrad::to_text(graph, options);
+  return without_last_newline(libgrad::to_text(graph, options));
 }
 
 /// The method `name`, whose options are those of `Draw`.
@@ -134,7 +140,7 @@ void bind_draw(py::module_& m) {
   add<libgrad::to_html>(type, "to_html", docs::kToHtml);
   type.def("to_json", libgrad::to_json, docs::kToJson);
   type.def("__str__", [](const Graph& graph) {
-    return libgrad::to_text(graph, TreeOptions{});
+    return without_last_newline(libgrad::to_text(graph, TreeOptions{}));
   });
   type.def("_repr_svg_", [](const Graph& graph) {
     return libgrad::to_svg(graph, DrawOptions{});

@@ -80,7 +80,7 @@ def _graph_of(result: Any, path: str) -> Graph:
 def _draw(taken: Graph, options: argparse.Namespace) -> str:
     suffix = Path(options.output).suffix.lower() if options.output else ".txt"
     if suffix == ".txt":
-        return taken.text(fold=options.fold != "none")
+        return taken.text(fold=options.fold != "none") + "\n"
     if suffix == ".json":
         return taken.to_json()
     title = options.title or options.function.rpartition(":")[2]

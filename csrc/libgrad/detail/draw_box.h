@@ -143,9 +143,12 @@ inline BoxLine saved_line(const Graph& graph, const GraphNode& node) {
 }
 
 inline std::vector<BoxLine> node_lines(
-    const Graph& graph, const GraphNode& node, ShowSaved show) {
+    const Graph& graph,
+    const GraphNode& node,
+    ShowSaved show,
+    c10::Device usual) {
   std::vector<BoxLine> lines{{shortened(node_title(node), 34), true}};
-  lines.push_back({input_words(graph, node)});
+  lines.push_back({input_words(graph, node, usual)});
   if (show == ShowSaved::kMarks) {
     if (auto line = saved_line(graph, node); !line.marks.empty()) {
       lines.push_back(std::move(line));
@@ -155,7 +158,8 @@ inline std::vector<BoxLine> node_lines(
       if (saved.state != SavedState::kNone) {
         lines.push_back(
             {shortened(field_words(saved), 20) + "  " +
-                 saved_words(graph, saved) + "  " + bytes_words(saved.nbytes),
+                 saved_words(graph, saved, usual) + "  " +
+                 bytes_words(saved.nbytes),
              false,
              {saved_colours(saved)}});
       }
@@ -196,9 +200,9 @@ inline std::string contents(const Groups& groups, const Group& group) {
 
 inline std::vector<BoxLine> group_lines(
     const Groups& groups, const Group& group, std::string_view letter) {
-  int64_t bytes = 0;
+  ByteCount count(groups.graph);
   for (size_t i = group.first; i < group.end(); ++i) {
-    bytes += groups.sequence.node(i).nbytes;
+    count.add(groups.sequence.node(i));
   }
   std::string title = group.count > 1 ? times_words(group.count) : "";
   if (!letter.empty()) {
@@ -221,7 +225,7 @@ inline std::vector<BoxLine> group_lines(
   if (const auto inside = contents(groups, group); !inside.empty()) {
     lines.push_back({inside});
   }
-  if (bytes > 0) {
+  if (const int64_t bytes = count.total(); bytes > 0) {
     lines.push_back({bytes_words(bytes) + " saved", false, {kSavedColours}});
   }
   return lines;

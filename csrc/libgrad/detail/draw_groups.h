@@ -5,6 +5,7 @@
 
 #include <libgrad/detail/draw_names.h>
 #include <libgrad/detail/draw_sequence.h>
+#include <libgrad/detail/draw_words.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -45,6 +46,7 @@ class Groups {
   Groups(const Graph& graph, Fold fold, size_t most)
       : graph(graph),
         sequence(graph),
+        usual_device(detail::usual_device(graph)),
         most_(most) {
     if (fold == Fold::kAuto) {
       fold = graph.nodes.size() <= most ? Fold::kNone
@@ -91,6 +93,7 @@ class Groups {
 
   const Graph& graph;
   const Sequence sequence;
+  const c10::Device usual_device;
   std::vector<Group> all;
 
  private:

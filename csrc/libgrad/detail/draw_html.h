@@ -145,7 +145,7 @@ class HtmlWriter {
 
   std::string legend() const {
     std::string out = "<div id=\"legend\">\n";
-    for (const auto& [words, colours, mark] : folded_.legend()) {
+    for (const auto& [words, colours, mark] : folded_.entries()) {
       out += std::string("<span") + (mark ? " class=\"mark\"" : "") +
              " style=\"--f:" + colours.fill + ";--s:" + colours.stroke + "\">" +
              xml(words) + "</span>\n";

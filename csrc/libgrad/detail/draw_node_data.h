@@ -16,7 +16,9 @@ namespace libgrad::detail {
 /// What the page says of a node, as JSON.
 class NodeData {
  public:
-  explicit NodeData(const Graph& graph) : graph_(graph) {}
+  explicit NodeData(const Graph& graph)
+      : graph_(graph),
+        usual_(usual_device(graph)) {}
 
   std::string write(Index index) {
     const auto& node = graph_.nodes[index];
@@ -24,7 +26,7 @@ class NodeData {
     text("name", node.name);
     text("leaf", node.leaf);
     text("kind", word_of(node.kind));
-    text("what", input_words(graph_, node));
+    text("what", input_words(graph_, node, usual_));
     text("op", node.origin.op);
     text("module", node.origin.module);
     text("file", node.origin.file);
@@ -64,7 +66,7 @@ class NodeData {
     for (const auto& saved : graph_.saved_of(node)) {
       out_ += out_.ends_with('[') ? "{" : ",{";
       out_ += "\"field\":" + json(field_words(saved));
-      text("what", saved_words(graph_, saved));
+      text("what", saved_words(graph_, saved, usual_));
       if (saved.state == SavedState::kHeld) {
         text("size", bytes_words(saved.nbytes));
       }
@@ -106,6 +108,7 @@ class NodeData {
   }
 
   const Graph& graph_;
+  const c10::Device usual_;
   std::string out_;
 };
 

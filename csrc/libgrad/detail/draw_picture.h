@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <libgrad/detail/draw_legend.h>
 #include <libgrad/detail/draw_svg.h>
 
 #include <algorithm>
@@ -133,14 +134,18 @@ class Picture {
     }
     std::string words;
     if (copies > 0) {
-      words = "A box with ×n stands for n equal parts that follow each other";
-      words += shown_.empty() ? "." : "; one of them is drawn beside.";
+      words = "a box with ×n stands for n equal parts that follow each other";
+      words += shown_.empty() ? "" : "; one of them is drawn beside";
     }
     if (closed > 0) {
-      words += words.empty() ? "" : " ";
-      words += "A box that counts its nodes stands for all of them.";
+      words += words.empty() ? "" : "; ";
+      words += "a box that counts its nodes stands for all of them";
     }
     return words.empty() ? words : "Folded: " + words;
+  }
+
+  std::vector<LegendEntry> entries() const {
+    return legend(groups_.graph, options_.saved);
   }
 
   /// Title, totals and legend.
@@ -153,7 +158,7 @@ class Picture {
     writer.text(kMargin, 52, total_words(groups_.graph), "fill=\"#57606a\"");
     writer.out += '\n';
     double x = kMargin;
-    for (const auto& [words, colours, mark] : legend()) {
+    for (const auto& [words, colours, mark] : entries()) {
       if (mark) {
         writer.mark(x + 3, 66, colours);
       } else {
@@ -169,65 +174,13 @@ class Picture {
     writer.out += '\n';
   }
 
-  struct LegendEntry {
-    std::string words;
-    Colours colours;
-    bool mark = false;
-  };
-
-  /// What there is in this graph.
-  std::vector<LegendEntry> legend() const {
-    constexpr const char* words[] = {
-        "operator",
-        "leaf",
-        "view written to",
-        "C++ Function",
-        "Python Function",
-        "compiled graph",
-        "other node"};
-    std::vector<LegendEntry> entries{{"root", kRootColours}};
-    std::array<bool, 7> kinds{};
-    for (const auto& node : groups_.graph.nodes) {
-      kinds[static_cast<size_t>(node.kind)] = true;
-    }
-    for (size_t i = 0; i < kinds.size(); ++i) {
-      if (kinds[i]) {
-        entries.push_back({words[i], kind_colours(static_cast<NodeKind>(i))});
-      }
-    }
-    if (options_.saved == ShowSaved::kNone) {
-      return entries;
-    }
-    std::array<bool, 4> marks{};
-    for (const auto& saved : groups_.graph.saved) {
-      const auto fill = saved_colours(saved).fill;
-      marks[0] |= saved.state == SavedState::kHeld && !is_stale(saved);
-      marks[1] |= fill == kStaleColours.fill;
-      marks[2] |= fill == kReleasedColours.fill;
-      marks[3] |= fill == kPackedColours.fill;
-    }
-    constexpr Colours colours[] = {
-        kSavedColours, kStaleColours, kReleasedColours, kPackedColours};
-    constexpr const char* what[] = {
-        "saved tensor",
-        "written to since it was saved",
-        "released",
-        "packed by a hook"};
-    for (size_t i = 0; i < marks.size(); ++i) {
-      if (marks[i]) {
-        entries.push_back({what[i], colours[i], true});
-      }
-    }
-    return entries;
-  }
-
  private:
   /// Puts the views side by side, in rows; returns the size of the picture.
   std::pair<double, double> arrange(
       const std::vector<View>& views,
       std::vector<std::pair<double, double>>& places) const {
     double legend_width = kMargin;
-    for (const auto& entry : legend()) {
+    for (const auto& entry : entries()) {
       legend_width += line_width({entry.words}) + 37;
     }
     const double folded =
@@ -252,6 +205,9 @@ class Picture {
       x += wide + kMargin + 10;
       width = std::max(width, x - 10);
     }
+    if (views.size() == 1) {
+      places[0].first = (width - views[0].layout.width) / 2;
+    }
     return {width, bottom + kMargin};
   }
 
@@ -272,7 +228,7 @@ class Picture {
         {"#fbfcfd", "#adb5bd"},
         1,
         8);
-    auto words = letter + "  one of " + count_words(group.count);
+    auto words = letter + " · one of " + count_words(group.count);
     const auto name = groups_.name(group, 0);
     writer.text(
         x - 4,

@@ -219,7 +219,10 @@ class SvgWriter {
       std::string attributes = "text-anchor=\"middle\"";
       if (!line.marks.empty()) {
         x = at.x + (at.width - line_width(line)) / 2;
-        for (const auto& each : line.marks) {
+        for (auto each : line.marks) {
+          if (own.text == kRootColours.text) {
+            each.stroke = own.text;  // blue on dark blue is hard to see
+          }
           mark(x, y - 8, each);
           x += kMarkStep;
         }
@@ -248,7 +251,7 @@ class SvgWriter {
     }
     for (const auto& saved : groups_.graph.saved_of(node)) {
       words += "\nsaved " + field_words(saved) + ": " +
-               saved_words(groups_.graph, saved) +
+               saved_words(groups_.graph, saved, groups_.usual_device) +
                (is_stale(saved) ? " (written to since)" : "");
     }
     return words + (node.note.empty() ? "" : "\n" + std::string(node.note));

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <libgrad/detail/draw_escape.h>
+#include <libgrad/detail/draw_line.h>
 #include <libgrad/detail/draw_tree_parts.h>
 #include <libgrad/detail/draw_words.h>
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,6 +35,7 @@ class TreeWriter {
         options_(options),
         parts_(graph),
         tree_(parts_.tree),
+        usual_(usual_device(graph)),
         drawn_(graph.nodes.size(), false) {}
 
   std::string write() {
@@ -70,6 +73,7 @@ class TreeWriter {
     std::string first_lead = {};  // before the first line,
     std::string lead = {};        // and before the others
     std::string names = {};       // instead of the first leaf's
+    int64_t nbytes = 0;           // of the first blocks of such branches
   };
 
   struct Line {
@@ -110,6 +114,7 @@ class TreeWriter {
     parts.front().first_lead = work.first_lead;
     parts.front().alike = work.alike;
     parts.front().names = work.names;
+    parts.front().nbytes = work.nbytes;
     stack_.insert(
         stack_.end(),
         std::make_move_iterator(parts.rbegin()),
@@ -152,12 +157,7 @@ class TreeWriter {
     if (!first.empty()) {
       text += "  " + plain(first == last ? first : first + " … " + last);
     }
-    const auto& all = tree_.trunks[work.trunk].blocks;
-    int64_t nbytes = 0;
-    for (size_t i = work.first; i < work.end(); ++i) {
-      nbytes += all[i].nbytes;
-    }
-    lines_.push_back({std::move(text), nbytes});
+    lines_.push_back({std::move(text), parts_.nbytes(work)});
     frames_.push_back(work);
   }
 
@@ -172,31 +172,21 @@ class TreeWriter {
   void row(const Work& work) {
     const auto& block = tree_.trunks[work.trunk].blocks[work.first];
     const auto& node = graph_.nodes[block.node];
-    std::string text = work.first_lead + plain(node.name);
-    if (block.input != 0) {
-      text += " (output " + std::to_string(block.input) + ')';
-    }
     const size_t times = work.times * work.alike;
-    if (times > 1) {
-      text += ' ' + times_words(times);
-    }
-    text += "  ";
-    if (!work.names.empty() || !node.leaf.empty()) {
-      text += plain(work.names.empty() ? node.leaf : work.names) + ": ";
-    }
-    text += input_words(graph_, node, block.input);
-    if (!node.note.empty()) {
-      text += "  (" + plain(node.note) + ')';
-    }
+    auto text =
+        work.first_lead + line_words(graph_, block, usual_, times, work.names);
     const bool leaf = node.kind == NodeKind::kLeaf;
     if (block.reference && !leaf) {
       text += where(block);
     }
-    const int64_t nbytes = block.reference ? 0 : node.nbytes;
-    lines_.push_back({std::move(text), nbytes * static_cast<int64_t>(times)});
-    parts_.each_node(work, 1, work.times, [&](const TreeBlock& each) {
-      drawn_[each.node] = true;
-    });
+    int64_t nbytes = block.reference ? 0 : node.nbytes;
+    if (times > 1) {
+      parts_.each_node(work, 1, work.times, [&](const TreeBlock& each) {
+        drawn_[each.node] = true;
+      });
+      nbytes = work.alike > 1 ? work.nbytes : parts_.nbytes(work);
+    }
+    lines_.push_back({std::move(text), nbytes});
     drawn_[block.node] = drawn_[block.node] || !block.reference;
     branches(work, block);
   }
@@ -235,20 +225,29 @@ class TreeWriter {
           work.lead + (last ? "└── " : "├── "),
           work.lead + (last ? "    " : "│   "));
       branch.alike = end - i;
-      for (++i; i < end; ++i) {
-        parts_.each_node(
-            whole(list[i], "", ""), 0, 1, [&](const TreeBlock& each) {
-              drawn_[each.node] = true;
-            });
-        branch.names =
-            parts_.leaf_names(list[end - branch.alike], list[end - 1]);
+      if (branch.alike > 1) {
+        cover(branch, {list.data() + i, list.data() + end});
       }
       parts.push_back(std::move(branch));
+      i = end;
     }
     stack_.insert(
         stack_.end(),
         std::make_move_iterator(parts.rbegin()),
         std::make_move_iterator(parts.rend()));
+  }
+
+  /// Lets `branch` stand for all of `trunks`, which are alike.
+  void cover(Work& branch, std::span<const Index> trunks) {
+    ByteCount bytes(graph_);
+    for (const Index trunk : trunks) {
+      parts_.each_node(whole(trunk, "", ""), 0, 1, [&](const TreeBlock& each) {
+        drawn_[each.node] = true;
+      });
+      bytes.add(graph_.nodes[tree_.trunks[trunk].blocks[0].node]);
+    }
+    branch.nbytes = bytes.total();
+    branch.names = parts_.leaf_names(trunks.front(), trunks.back());
   }
 
   /// The lines, with their bytes below each other.
@@ -283,6 +282,7 @@ class TreeWriter {
   const TreeOptions& options_;
   const TreeParts parts_;
   const Tree& tree_;
+  const c10::Device usual_;
   std::vector<bool> drawn_;  // nodes, by themselves or by one that is alike
   std::vector<Line> lines_;
   std::vector<Work> stack_;

@@ -24,7 +24,6 @@ struct TreeBlock {
   bool reference = false;  // it is drawn elsewhere
   uint64_t label = 0;      // blocks that look the same have the same
   size_t lines = 1;
-  int64_t nbytes = 0;
   std::vector<Index> branches = {};  // trunks
 };
 
@@ -160,13 +159,9 @@ class Tree {
       block.label =
           away != 0 ? away : sequence_.labels[sequence_.places[block.node]];
       mix(block.label, away != 0 ? 0 : block.input);
-      block.nbytes = block.reference ? 0 : graph_.nodes[block.node].nbytes;
       for (const Index branch : block.branches) {
         mix(block.label, trunks[branch].label);
         block.lines += trunks[branch].lines;
-        for (const auto& each : trunks[branch].blocks) {
-          block.nbytes += each.nbytes;
-        }
       }
       mix(trunk.label, block.label);
       trunk.lines += block.lines;

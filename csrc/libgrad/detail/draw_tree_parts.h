@@ -5,6 +5,7 @@
 
 #include <libgrad/detail/draw_names.h>
 #include <libgrad/detail/draw_tree.h>
+#include <libgrad/detail/draw_words.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -78,7 +79,7 @@ class TreeParts {
     return best;
   }
 
-  /// Calls `visit` for each block of some copies, and of their branches.
+  /// Calls `visit` for each node of some copies, and of their branches.
   template <class Visit>
   void each_node(
       const TreePart& part,
@@ -87,6 +88,9 @@ class TreeParts {
       const Visit& visit) const {
     std::vector<Index> stack;
     const auto one = [&](const TreeBlock& block) {
+      if (block.reference) {
+        return;
+      }
       visit(block);
       stack.insert(stack.end(), block.branches.begin(), block.branches.end());
     };
@@ -101,6 +105,15 @@ class TreeParts {
         one(block);
       }
     }
+  }
+
+  /// What all copies saved, each storage once.
+  int64_t nbytes(const TreePart& part) const {
+    ByteCount bytes(graph_);
+    each_node(part, 0, part.times, [&](const TreeBlock& block) {
+      bytes.add(graph_.nodes[block.node]);
+    });
+    return bytes.total();
   }
 
   /// What the names in a copy have in common: "encoder.layers.3".

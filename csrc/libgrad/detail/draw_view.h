@@ -84,7 +84,11 @@ class ViewMaker {
     if (group.node) {
       const Index node = groups_.sequence.nodes[group.first];
       box.nodes = {node};
-      box.lines = node_lines(groups_.graph, groups_.graph.nodes[node], show_);
+      box.lines = node_lines(
+          groups_.graph,
+          groups_.graph.nodes[node],
+          show_,
+          groups_.usual_device);
     } else {
       box.type = BoxType::kGroup;
       box.lines = group_lines(groups_, group, letter);

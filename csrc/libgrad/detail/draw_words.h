@@ -6,12 +6,14 @@
 #include <libgrad/detail/graph_words.h>
 #include <libgrad/detail/snapshot.h>
 
+#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace libgrad::detail {
 
@@ -96,33 +98,55 @@ inline std::string_view dtype_word(at::ScalarType dtype) {
   }
 }
 
-/// "float32 [2, 3] on cuda:0", as far as it is known.
+/// The device that all gradients of a graph are on, or else the CPU: pictures
+/// name others only.
+inline c10::Device usual_device(const Graph& graph) {
+  std::optional<c10::Device> usual;
+  for (const auto& input : graph.inputs) {
+    if (input.dtype == at::ScalarType::Undefined) {
+      continue;
+    }
+    if (usual && *usual != input.device) {
+      return c10::Device(c10::kCPU);
+    }
+    usual = input.device;
+  }
+  return usual.value_or(c10::Device(c10::kCPU));
+}
+
+/// "float32 [2, 3] on cuda:0", as far as it is known, the device where it is
+/// not the usual one.
 inline std::string tensor_words(
     at::ScalarType dtype,
     std::span<const int64_t> shape,
     c10::Device device,
-    bool nested = false) {
+    bool nested,
+    c10::Device usual) {
   if (dtype == at::ScalarType::Undefined) {
     return "(shape unknown)";
   }
   std::string words(dtype_word(dtype));
   words += nested ? " nested" : ' ' + shape_words(shape);
-  return device.is_cpu() ? words : words + " on " + device.str();
+  return device == usual ? words : words + " on " + device.str();
 }
 
 /// What gradient `input` of a node is like; "(shape unknown)" when it has none.
 inline std::string input_words(
-    const Graph& graph, const GraphNode& node, Index input = 0) {
+    const Graph& graph,
+    const GraphNode& node,
+    c10::Device usual,
+    Index input = 0) {
   if (input >= node.inputs.count) {
     return "(shape unknown)";
   }
   const auto& meta = graph.inputs_of(node)[input];
   return tensor_words(
-      meta.dtype, graph.shape_of(meta), meta.device, meta.nested);
+      meta.dtype, graph.shape_of(meta), meta.device, meta.nested, usual);
 }
 
 /// What a saved tensor is like: "float32 [2, 3]", "nothing", "released".
-inline std::string saved_words(const Graph& graph, const GraphSaved& saved) {
+inline std::string saved_words(
+    const Graph& graph, const GraphSaved& saved, c10::Device usual) {
   switch (saved.state) {
     case SavedState::kNone:
       return "nothing";
@@ -134,8 +158,36 @@ inline std::string saved_words(const Graph& graph, const GraphSaved& saved) {
       break;
   }
   return tensor_words(
-      saved.dtype, graph.shape_of(saved), saved.device, saved.nested);
+      saved.dtype, graph.shape_of(saved), saved.device, saved.nested, usual);
 }
+
+/// Adds up the bytes of nodes, each storage once.
+class ByteCount {
+ public:
+  explicit ByteCount(const Graph& graph) : graph_(graph) {}
+
+  void add(const GraphNode& node) {
+    for (const auto& saved : graph_.saved_of(node)) {
+      if (saved.storage != kNothing) {
+        storages_.push_back(saved.storage);
+      }
+    }
+  }
+
+  int64_t total() {
+    std::ranges::sort(storages_);
+    const auto rest = std::ranges::unique(storages_);
+    int64_t total = 0;
+    for (auto at = storages_.begin(); at != rest.begin(); ++at) {
+      total += graph_.storages[*at].nbytes;
+    }
+    return total;
+  }
+
+ private:
+  const Graph& graph_;
+  std::vector<Index> storages_;
+};
 
 /// "self", or "tensors[2]" where the field is a list.
 inline std::string field_words(const GraphSaved& saved) {
@@ -164,7 +216,8 @@ inline std::string total_words(const Graph& graph) {
     words += ", " + bytes_words(graph.nbytes) + " (" +
              bytes_words(graph.exclusive_nbytes) + " exclusive)";
   }
-  return words;
+  const auto usual = usual_device(graph);
+  return usual.is_cpu() ? words : words + ", on " + usual.str();
 }
 
 }  // namespace libgrad::detail
