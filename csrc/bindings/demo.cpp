@@ -10,6 +10,7 @@
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/profiler/orchestration/observer.h>
 
 #include <algorithm>
 #include <chrono>
@@ -63,16 +64,25 @@ double seconds(int64_t rounds, const Body& body) {
   return passed.count();
 }
 
-/// Counts what LibTorch's allocators hand out, as its profiler does.
-class MemoryCounter : public c10::MemoryReportingInfoBase {
+/// Counts what LibTorch's allocators hand out, as its profiler does: what is in
+/// the profiler's place is asked for its configuration, too.
+class MemoryCounter : public torch::profiler::impl::ProfilerStateBase {
  public:
+  MemoryCounter()
+      : ProfilerStateBase(
+            torch::profiler::impl::ProfilerConfig(
+                torch::profiler::impl::ProfilerState::Disabled)) {}
   bool memoryProfilingEnabled() const override { return true; }
+  torch::profiler::impl::ActiveProfilerType profilerType() override {
+    return torch::profiler::impl::ActiveProfilerType::NONE;
+  }
   void reportMemoryUsage(
       void*, int64_t size, size_t, size_t, at::Device) override {
     now_ += size;
     peak_ = std::max(peak_, now_);
   }
   int64_t peak() const { return peak_; }
+  int64_t now() const { return now_; }
 
  private:
   int64_t now_ = 0;
@@ -84,6 +94,16 @@ int64_t peak_bytes(const py::function& function) {
   const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, counter);
   function();
   return counter->peak();
+}
+
+int64_t freed_bytes(const py::function& make, const py::function& look) {
+  auto counter = std::make_shared<MemoryCounter>();
+  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, counter);
+  py::object made = make();
+  look(made);
+  const auto before = counter->now();
+  made = py::none();
+  return before - counter->now();
 }
 
 double time_matrix(
@@ -134,6 +154,13 @@ void bind_demo(py::module_& m) {
       wrap_pybind_function(peak_bytes),
       "function"_a,
       "The most bytes that tensors made while `function()` runs have at once.");
+  demo.def(
+      "freed_bytes",
+      wrap_pybind_function(freed_bytes),
+      "make"_a,
+      "look"_a,
+      "How many bytes tensors give back when what `make()` returned is "
+      "dropped; `look` is called with it before.");
   demo.def(
       "time_grad",
       wrap_pybind_function(

@@ -62,3 +62,6 @@ template <class T>
 Parts<T> all(const GraphPtr& graph, const std::vector<T>& list) {
   return {graph, {0, static_cast<libgrad::Index>(list.size())}};
 }
+
+/// Makes the classes of the parts.
+void bind_graph_parts(py::module_& m);

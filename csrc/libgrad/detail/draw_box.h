@@ -213,15 +213,14 @@ inline std::vector<BoxLine> group_lines(
     title += (title.empty() ? "" : " · ") + shortened(names, 48);
   }
   const auto each = count_words(group.length, "node");
-  if (title.empty()) {
-    title = each;
+  std::vector<BoxLine> lines{{title.empty() ? each : title, true}};
+  if (group.count > 1) {
+    lines.push_back(
+        {each + " each, " + count_words(group.length * group.count) +
+         " in all"});
+  } else if (!title.empty()) {
+    lines.push_back({each});
   }
-  std::vector<BoxLine> lines{{title, true}};
-  lines.push_back(
-      {group.count == 1
-           ? each
-           : each + " each, " + count_words(group.length * group.count) +
-                 " in all"});
   if (const auto inside = contents(groups, group); !inside.empty()) {
     lines.push_back({inside});
   }

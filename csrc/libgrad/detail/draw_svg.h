@@ -163,7 +163,7 @@ class SvgWriter {
     if (box.type == BoxType::kNode && !active_) {
       out += "<title>" + xml(hint(box.nodes[0])) + "</title>";
     }
-    if (box.type == BoxType::kGroup) {
+    if (box.cards) {
       box.place.width -= kCards;
       box.place.height -= kCards;
       cards(box);
@@ -184,9 +184,6 @@ class SvgWriter {
 
   /// Behind the box of a group that stands for several.
   void cards(const ViewBox& box) {
-    if (groups_.all[box.group].count == 1) {
-      return;
-    }
     for (const double shift : {kCards, kCards / 2}) {
       auto card = box.place;
       card.x += shift;
@@ -256,8 +253,6 @@ class SvgWriter {
     }
     return words + (node.note.empty() ? "" : "\n" + std::string(node.note));
   }
-
-  static constexpr double kCards = 6;
 
   const Groups& groups_;
   bool active_;

@@ -22,10 +22,14 @@ enum class BoxType : uint8_t {
   kPort,    // what lies outside
 };
 
+/// How far the boxes of a group stand out behind each other.
+constexpr double kCards = 6;
+
 /// A box of a view.
 struct ViewBox {
   BoxType type = BoxType::kNode;
   size_t group = 0;
+  bool cards = false;             // several, behind each other
   std::vector<Index> nodes = {};  // one, or the leaves
   std::vector<BoxLine> lines = {};
   std::vector<ViewBox> inside = {};  // the leaves as boxes
@@ -91,6 +95,7 @@ class ViewMaker {
           groups_.usual_device);
     } else {
       box.type = BoxType::kGroup;
+      box.cards = group.count > 1;
       box.lines = group_lines(groups_, group, letter);
     }
     view_.boxes.push_back(std::move(box));
@@ -252,9 +257,11 @@ class ViewMaker {
       width = std::max(width, line_width(line));
     }
     const double height = static_cast<double>(box.lines.size()) * kLineHeight;
-    return box.type == BoxType::kPort    ? LayoutBox{width + 4, height + 2}
-           : box.type == BoxType::kGroup ? LayoutBox{width + 26, height + 16}
-                                         : LayoutBox{width + 20, height + 10};
+    if (box.type == BoxType::kPort) {
+      return {width + 4, height + 2};
+    }
+    const double behind = box.cards ? kCards : 0;
+    return {width + 20 + behind, height + 10 + behind};
   }
 
   /// Puts the leaves of a bundle side by side, in rows of about the same width.

@@ -9,9 +9,9 @@
 
 #pragma once
 
+#include <libgrad/detail/pointer_index.h>
 #include <libgrad/detail/saved_access.h>
 
-#include <c10/util/flat_hash_map.h>
 #include <torch/csrc/autograd/variable.h>
 
 namespace libgrad::detail {
@@ -19,89 +19,93 @@ namespace libgrad::detail {
 /// Everything that a graph holds of tensors, as it is met.
 class GraphMemory {
  public:
-  /// Room for that many tensors.
-  void reserve(size_t count) {
-    tensors_.reserve(count);
-    storages_.reserve(count);
-  }
-
-  /// One more reference of the graph to `tensor`, by C++ or by Python; where
-  /// its storage is, or kNothing for a tensor without one.
-  Index hold(const at::Tensor& tensor, bool by_python = false) {
-    auto& known = find(tensor);
-    ++(by_python ? known.python_owners : known.owners);
-    return known.storage;
-  }
-
-  /// References to `tensor` do not count: the graph is gone when they are.
-  void ignore_owners(const at::Tensor& tensor) { find(tensor).ignored = true; }
-
-  /// `tensor` is the leaf of `node`, which holds it.
-  void hold_leaf(const at::Tensor& tensor, Index node) {
-    auto& known = find(tensor);
-    ++known.owners;
-    known.leaf = node;
-    if (known.storage != kNothing &&
-        storages_[known.storage].leaf == kNothing) {
-      storages_[known.storage].leaf = node;
-    }
-  }
-
-  /// The node of the leaf that `tensor` is, or whose storage it lies in.
-  Index leaf_of(const at::Tensor& tensor) {
-    const auto& known = find(tensor);
-    return known.leaf != kNothing || known.storage == kNothing
-               ? known.leaf
-               : storages_[known.storage].leaf;
-  }
-
-  size_t size() const { return storages_.size(); }
-
-  int64_t nbytes(Index storage) const {
-    return storages_[storage].impl->sym_nbytes().maybe_as_int().value_or(0);
-  }
-
-  c10::Device device(Index storage) const {
-    return storages_[storage].impl->device();
-  }
-
-  /// Who keeps each storage, once all that the graph holds is known.
-  std::vector<Owner> owners() const {
-    std::vector<size_t> users(storages_.size(), 0);
-    std::vector<bool> exclusive(storages_.size(), true);
-    for (const auto& tensor : tensors_) {
-      if (tensor.storage != kNothing) {
-        ++users[tensor.storage];
-        exclusive[tensor.storage] =
-            exclusive[tensor.storage] && is_exclusive(tensor);
-      }
-    }
-    std::vector<Owner> owners;
-    owners.reserve(storages_.size());
-    for (size_t i = 0; i < storages_.size(); ++i) {
-      const auto& storage = storages_[i];
-      const bool alone = exclusive[i] && is_kept_by(storage.impl, users[i], 0);
-      owners.push_back(
-          alone                      ? Owner::kGraph
-          : storage.leaf != kNothing ? Owner::kLeaf
-                                     : Owner::kOther);
-    }
-    return owners;
-  }
-
- private:
   struct Tensor {
     c10::TensorImpl* impl;
-    Index storage = kNothing;
+    Index storage = kNothing;  // of `storages()`
     Index leaf = kNothing;
-    size_t owners = 0;         // in the graph
-    size_t python_owners = 0;  // there too, of the Python object
-    bool ignored = false;
+    uint32_t owners = 0;         // in the graph
+    uint32_t python_owners = 0;  // there too, of the Python object
+    bool exclusive = false;      // whatever the count says
   };
   struct Storage {
     c10::StorageImpl* impl;
+    int64_t nbytes;
+    c10::Device device;
+    bool exclusive = false;  // whatever the count says
     Index leaf = kNothing;
+    Owner owner = Owner::kGraph;  // once `find_owners` has run
+    uint32_t tensors = 0;         // on it, in the graph
   };
+
+  /// One more reference of the graph to `tensor`, by C++ or by Python; its
+  /// place among those that the graph holds.
+  Index hold(const at::Tensor& tensor, bool by_python = false) {
+    const Index place = find(tensor);
+    ++(by_python ? tensors_[place].python_owners : tensors_[place].owners);
+    return place;
+  }
+
+  /// References to `tensor` do not count: the graph is gone when they are.
+  void ignore_owners(const at::Tensor& tensor) {
+    tensors_[find(tensor)].exclusive = true;
+  }
+
+  /// `tensor` is the leaf of `node`, which holds it.
+  void hold_leaf(const at::Tensor& tensor, Index node) {
+    auto& held = tensors_[hold(tensor)];
+    held.leaf = node;
+    if (held.storage != kNothing && storages_[held.storage].leaf == kNothing) {
+      storages_[held.storage].leaf = node;
+    }
+  }
+
+  const Tensor& tensor(Index place) const { return tensors_[place]; }
+  const std::vector<Storage>& storages() const { return storages_; }
+
+  /// The node of the leaf that a tensor is, or whose storage it lies in.
+  Index leaf_of(Index place) const {
+    const auto& tensor = tensors_[place];
+    return tensor.leaf != kNothing || tensor.storage == kNothing
+               ? tensor.leaf
+               : storages_[tensor.storage].leaf;
+  }
+
+  /// Finds who keeps each storage, once all that the graph holds is known.
+  void find_owners() {
+    const auto other = [](const Storage& storage) {
+      return storage.leaf == kNothing ? Owner::kOther : Owner::kLeaf;
+    };
+    for (const auto& tensor : tensors_) {
+      if (tensor.storage != kNothing && !tensor.exclusive &&
+          !is_kept_by(*tensor.impl, tensor.owners, tensor.python_owners)) {
+        auto& storage = storages_[tensor.storage];
+        storage.owner = other(storage);
+      }
+    }
+    for (auto& storage : storages_) {
+      if (!storage.exclusive &&
+          !is_kept_by(*storage.impl, storage.tensors, 0)) {
+        storage.owner = other(storage);
+      }
+    }
+  }
+
+ private:
+  /// True when nobody but these keeps `target`.
+  template <class T>
+  static bool is_kept_by(T& target, size_t owners, size_t python_owners) {
+    const size_t count = c10::raw::intrusive_ptr::use_count(&target);
+    if (count <= 1) {
+      return true;  // whoever told us of it
+    }
+    auto* object = target.pyobj_slot()->load_pyobj();
+    if (object == nullptr) {
+      return count == owners;
+    }
+    // The object owns the target, and is owned by it while others own it too.
+    return count == owners + 1 && count_python(*target.pyobj_slot(), object) ==
+                                      python_owners + (owners > 0);
+  }
 
   /// How often Python refers to the object of `slot`.
   template <class Slot>
@@ -113,47 +117,45 @@ class GraphMemory {
     }
   }
 
-  /// True when nobody but these keeps `target`.
-  template <class T>
-  static bool is_kept_by(T* target, size_t owners, size_t python_owners) {
-    const size_t count = c10::raw::intrusive_ptr::use_count(target);
-    auto* object = target->pyobj_slot()->load_pyobj();
-    if (object == nullptr) {
-      return count == owners;
-    }
-    // The object owns the target, and is owned by it while others own it too.
-    return count == owners + 1 && count_python(*target->pyobj_slot(), object) ==
-                                      python_owners + (count > 1);
-  }
-
-  static bool is_exclusive(const Tensor& tensor) {
-    return tensor.ignored ||
-           is_kept_by(tensor.impl, tensor.owners, tensor.python_owners);
-  }
-
-  Tensor& find(const at::Tensor& tensor) {
+  Index find(const at::Tensor& tensor) {
     auto* impl = tensor.unsafeGetTensorImpl();
-    const auto [found, is_new] =
-        places_.emplace(impl, static_cast<Index>(tensors_.size()));
-    const Index place = found->second;
-    if (is_new) {
-      tensors_.push_back({impl, storage_of(*impl)});
-      hold_bases(tensor);
+    const auto place = static_cast<Index>(tensors_.size());
+    // What has one owner was never met before and will not be met again.
+    const bool exclusive = c10::raw::intrusive_ptr::use_count(impl) <= 1;
+    if (!exclusive) {
+      const auto [found, is_new] = places_.emplace(impl, place);
+      if (!is_new) {
+        return found;
+      }
     }
-    return tensors_[place];
+    tensors_.push_back({impl, find_storage(*impl)});
+    tensors_.back().exclusive = exclusive;
+    hold_bases(tensor);
+    return place;
   }
 
-  Index storage_of(const c10::TensorImpl& impl) {
-    auto* storage = impl.unsafe_storage().unsafeGetStorageImpl();
-    if (storage == nullptr) {
+  Index find_storage(const c10::TensorImpl& tensor) {
+    auto* impl = tensor.unsafe_storage().unsafeGetStorageImpl();
+    if (impl == nullptr) {
       return kNothing;
     }
-    const auto [found, is_new] =
-        storage_places_.emplace(storage, static_cast<Index>(storages_.size()));
-    if (is_new) {
-      storages_.push_back({storage});
+    auto place = static_cast<Index>(storages_.size());
+    bool is_new = true;
+    const bool exclusive = c10::raw::intrusive_ptr::use_count(impl) <= 1;
+    if (!exclusive) {
+      const auto found = storage_places_.emplace(impl, place);
+      place = found.first;
+      is_new = found.second;
     }
-    return found->second;
+    if (is_new) {
+      storages_.push_back(
+          {impl,
+           impl->sym_nbytes().maybe_as_int().value_or(0),
+           impl->device(),
+           exclusive});
+    }
+    ++storages_[place].tensors;
+    return place;
   }
 
   /// A view keeps the tensor that it looks into.
@@ -170,8 +172,8 @@ class GraphMemory {
     }
   }
 
-  ska::flat_hash_map<c10::TensorImpl*, Index> places_;
-  ska::flat_hash_map<c10::StorageImpl*, Index> storage_places_;
+  PointerIndex places_;
+  PointerIndex storage_places_;
   std::vector<Tensor> tensors_;
   std::vector<Storage> storages_;
 };

@@ -4,7 +4,8 @@
 /// Relies on (covered by tests/cpp/test_internals.cpp):
 /// - SavedVariable keeps its tensor in `data_`, the version that it had in
 ///   `saved_version_`, whether it was made with none in
-///   `was_default_constructed_`, and whether it is an output in `is_output_`;
+///   `was_default_constructed_`, whether it is an output in `is_output_`, and
+///   what packed it in `hooks_`;
 /// - TensorImpl keeps its device in `device_opt_`: device() may ask Python.
 
 #pragma once
@@ -14,6 +15,7 @@
 
 #include <c10/core/TensorImpl.h>
 
+#include <memory>
 #include <optional>
 
 namespace libgrad::detail {
@@ -49,6 +51,13 @@ struct SavedOutput {
 };
 template struct Reveal<SavedOutput, &SavedVariable::is_output_>;
 
+struct SavedHooks {
+  using type =
+      std::unique_ptr<torch::autograd::SavedVariableHooks> SavedVariable::*;
+  friend type member(SavedHooks);
+};
+template struct Reveal<SavedHooks, &SavedVariable::hooks_>;
+
 struct DeviceOfImpl {
   using type = std::optional<c10::Device> c10::TensorImpl::*;
   friend type member(DeviceOfImpl);
@@ -62,9 +71,10 @@ struct SavedPlace {
   SavedState state = SavedState::kNone;
   bool hooks = false;
   bool output = false;
-  int64_t version = -1;                // when it was saved
-  const at::Tensor* tensor = nullptr;  // where it is held
-  bool by_python = false;              // held by a Python object, not by C++
+  int64_t version = -1;                   // when it was saved
+  const at::Tensor* tensor = nullptr;     // where it is held
+  bool by_python = false;                 // held by a Python object, not by C++
+  const SavedVariable* packed = nullptr;  // where hooks packed it
 };
 
 /// What `saved` says of itself, under the name `field`.
@@ -82,6 +92,7 @@ inline SavedPlace place_of(
   place.version = saved.*member(SavedVersion());
   if (place.hooks) {
     place.state = SavedState::kPacked;
+    place.packed = &saved;
   } else if (tensor.defined()) {
     place.state = SavedState::kHeld;
     place.tensor = &tensor;

@@ -13,6 +13,7 @@
 
 #include <libgrad/detail/context.h>
 #include <libgrad/detail/node_names.h>
+#include <libgrad/detail/pointer_index.h>
 #include <libgrad/detail/saved_access.h>
 #include <libgrad/detail/saved_table.h>  // made by CMake
 
@@ -36,8 +37,16 @@ using SavedSink = c10::function_ref<void(const SavedPlace&)>;
 /// cannot tell, in words.
 using ReadPythonNode = std::string (*)(RawNode&, SavedSink);
 
-/// Set where there is Python: by <libgrad/python.h>.
+/// Set where there is Python, by <libgrad/detail/python_nodes.h>.
 inline ReadPythonNode read_python_node = nullptr;
+
+/// Tells the sink of the tensors in what Python hooks made of `packed`, with
+/// no field, and of those that they hold besides, once for each of `hooks`.
+using ReadPacked =
+    void (*)(const SavedVariable& packed, PointerIndex& hooks, SavedSink);
+
+/// Set where there is Python, by <libgrad/detail/python_nodes.h>.
+inline ReadPacked read_packed = nullptr;
 
 /// How to read the nodes of a class.
 struct KnownNode {
@@ -189,8 +198,8 @@ inline std::string read_saved(
     case KnownNode::kPython:
       return read_python_node != nullptr
                  ? read_python_node(node, sink)
-                 : "what a Python Function saved is told by libgrad's Python "
-                   "package, or where <libgrad/python.h> is included";
+                 : "only libgrad's Python package can tell what the node of a "
+                   "Python Function saved";
     case KnownNode::kUnknown:
       return "libgrad does not know the class " +
              c10::demangle(typeid(node).name()) +

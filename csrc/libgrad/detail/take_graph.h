@@ -9,7 +9,8 @@
 #include <libgrad/detail/edges.h>
 #include <libgrad/detail/engine_order.h>
 #include <libgrad/detail/graph_memory.h>
-#include <libgrad/detail/saved_nodes.h>
+#include <libgrad/detail/node_words.h>
+#include <libgrad/detail/pointer_index.h>
 
 #include <limits>
 #include <sstream>
@@ -17,19 +18,6 @@
 #include <utility>
 
 namespace libgrad::detail {
-
-/// What is the same for all nodes of a class.
-struct NodeWords {
-  KnownNode known;
-  std::string_view name;  // empty where each node has its own
-  std::string_view op;
-};
-
-/// "Mul" for "MulBackward0".
-inline std::string_view op_of(std::string_view name) {
-  const auto place = name.rfind("Backward");
-  return place == name.npos ? std::string_view() : name.substr(0, place);
-}
 
 /// The sizes as numbers; -1 for one that is a symbol.
 inline Slice keep_sizes(Graph& graph, c10::SymIntArrayRef sizes) {
@@ -46,7 +34,7 @@ class GraphTaker {
  public:
   explicit GraphTaker(const edge_list& roots) {
     for (const auto& root : roots) {
-      const Index node = id_of(*root.function);
+      const Index node = id_of(root.function);
       graph_.roots.push_back({node, root.input_nr});
     }
   }
@@ -74,32 +62,31 @@ class GraphTaker {
   }
 
  private:
-  Index id_of(RawNode& node) {
-    const auto [found, is_new] =
-        ids_.emplace(&node, static_cast<Index>(nodes_.size()));
-    const Index id = found->second;
-    if (is_new) {
-      TORCH_CHECK(id != kNothing, "graph: more than 4294967294 nodes");
-      nodes_.push_back(&node);
+  Index id_of(const NodePtr& node) {
+    const auto id = static_cast<Index>(nodes_.size());
+    // What has one owner, an edge, was never met before and will not be again.
+    if (node.use_count() > 1) {
+      const auto [found, is_new] = ids_.emplace(node.get(), id);
+      if (!is_new) {
+        return found;
+      }
     }
+    TORCH_CHECK(id != kNothing, "graph: more than 4294967294 nodes");
+    nodes_.push_back(node.get());
     return id;
   }
 
   void read(Index id) {
     RawNode& source = *nodes_[id];
-    const auto& words = words_of(source);
+    const auto words = dictionary_(source);
     auto& node = graph_.nodes.emplace_back();
+    node.name = words.name;
+    node.kind = kind_of(source, words.known);
     node.sequence_nr = source.sequence_nr();
     node.thread = source.thread_id();
-    node.hooks = count_hooks(source);
     node.outputs = source.num_outputs();
-    node.kind = kind_of(source, words.known);
-    node.name = words.name;
+    node.hooks = count_hooks(source);
     node.origin.op = words.op;
-    if (words.name.empty()) {
-      node.name = graph_.keep(node_name(source.name()));
-      node.origin.op = op_of(node.name);
-    }
     read_inputs(source, node);
     read_edges(source, node, id);
     if (words.known.layout == KnownNode::kLeaf) {
@@ -107,32 +94,6 @@ class GraphTaker {
     } else {
       read_tensors(source, words.known, node, id);
     }
-  }
-
-  const NodeWords& words_of(RawNode& node) {
-    const auto& type = typeid(node);
-    const auto [found, is_new] = words_.try_emplace(&type);
-    auto& words = found->second;
-    if (is_new) {
-      words.known = class_of(type);
-      const auto layout = words.known.layout;
-      if (layout == KnownNode::kTable || layout == KnownNode::kLeaf ||
-          layout == KnownNode::kEmpty) {
-        words.name = graph_.keep(node_name(node.name()));
-        words.op = op_of(words.name);
-      }
-    }
-    if (words.known.layout == KnownNode::kCopySlices) {
-      read_view(static_cast<torch::autograd::CopySlices&>(node), words);
-    }
-    return words;
-  }
-
-  /// The operator that wrote into the view.
-  void read_view(torch::autograd::CopySlices& node, NodeWords& words) {
-    words.name = graph_.keep("CopySlices");
-    words.op = node.fn ? op_of(graph_.keep(node_name(node.fn->name())))
-                       : std::string_view();
   }
 
   static NodeKind kind_of(const RawNode& node, const KnownNode& known) {
@@ -191,7 +152,7 @@ class GraphTaker {
         graph_.edges.push_back(
             {id,
              static_cast<Index>(i),
-             id_of(*edges[i].function),
+             id_of(edges[i].function),
              edges[i].input_nr});
       }
     }
@@ -235,19 +196,36 @@ class GraphTaker {
     saved.hooks = place.hooks;
     saved.output = place.output;
     saved.saved_version = place.version;
-    tensors_.push_back(place.tensor);
+    tensors_.push_back(kNothing);
     if (place.tensor != nullptr) {
-      describe_saved(*place.tensor, place.by_python, saved);
+      tensors_.back() = memory_.hold(*place.tensor, place.by_python);
+      describe(*place.tensor->unsafeGetTensorImpl(), saved);
+    } else if (place.packed != nullptr && read_packed != nullptr) {
+      const auto field = saved.field;
+      read_packed(*place.packed, packs_, [&](const SavedPlace& held) {
+        add_packed(held, field, id);
+      });
     }
   }
 
-  void describe_saved(
-      const at::Tensor& tensor, bool by_python, GraphSaved& saved) {
-    const auto& impl = *tensor.unsafeGetTensorImpl();
+  /// A tensor in what a hook made of a saved one, or that the hook needs.
+  void add_packed(const SavedPlace& held, std::string_view field, Index id) {
+    auto& saved = graph_.saved.back();
+    if (held.field.empty() && tensors_.back() == kNothing &&
+        saved.state == SavedState::kPacked) {
+      tensors_.back() = memory_.hold(*held.tensor, held.by_python);
+      describe(*held.tensor->unsafeGetTensorImpl(), saved);
+    } else {
+      auto place = held;
+      place.field = held.field.empty() ? field : held.field;
+      add_saved(place, false, id);
+    }
+  }
+
+  void describe(const c10::TensorImpl& impl, GraphSaved& saved) {
     saved.version = version_of(impl);
     saved.dtype = c10::typeMetaToScalarType(impl.dtype());
     saved.device = device_of(impl);
-    saved.storage = memory_.hold(tensor, by_python);
     saved.nested = impl.is_nested();
     if (saved.nested) {
       return;
@@ -257,56 +235,59 @@ class GraphTaker {
     for (const auto size : graph_.shape_of(saved)) {
       saved.nbytes = size < 0 ? 0 : saved.nbytes * size;
     }
-    if (saved.storage != kNothing) {
-      saved.offset =
-          impl.sym_storage_offset_default().maybe_as_int().value_or(-1);
-    }
+    saved.offset = impl.sym_storage_offset_default().maybe_as_int().value_or(0);
   }
 
   /// Storages and their owners, leaves behind tensors, bytes of nodes.
   void finish_memory() {
-    std::vector<Index> places(memory_.size(), kNothing);  // in graph_.storages
-    std::vector<Index> last(memory_.size(), kNothing);    // node that has it
-    const auto owners = memory_.owners();
+    memory_.find_owners();
+    const auto count = memory_.storages().size();
+    std::vector<Index> places(count, kNothing);  // in graph_.storages
+    std::vector<Index> last(count, kNothing);    // node that has it
     for (size_t i = 0; i < tensors_.size(); ++i) {
-      auto& saved = graph_.saved[i];
-      if (tensors_[i] == nullptr) {
+      if (tensors_[i] == kNothing) {
         continue;
       }
-      saved.leaf = memory_.leaf_of(*tensors_[i]);
-      const Index storage = saved.storage;
+      auto& saved = graph_.saved[i];
+      saved.leaf = memory_.leaf_of(tensors_[i]);
+      const Index storage = memory_.tensor(tensors_[i]).storage;
       if (storage == kNothing) {
         continue;
       }
       if (places[storage] == kNothing) {
-        places[storage] = static_cast<Index>(graph_.storages.size());
-        add_storage(storage, owners[storage]);
+        places[storage] = add_storage(memory_.storages()[storage]);
       }
       saved.storage = places[storage];
       if (last[storage] != saved.node) {
         last[storage] = saved.node;
-        const auto& bytes = graph_.storages[saved.storage];
-        auto& node = graph_.nodes[saved.node];
-        node.nbytes += bytes.nbytes;
-        node.exclusive_nbytes +=
-            bytes.owner == Owner::kGraph ? bytes.nbytes : 0;
+        count_bytes(graph_.storages[saved.storage], graph_.nodes[saved.node]);
       }
     }
   }
 
-  void add_storage(Index storage, Owner owner) {
-    const auto nbytes = memory_.nbytes(storage);
-    graph_.storages.push_back({nbytes, memory_.device(storage), owner});
-    graph_.nbytes += nbytes;
-    graph_.exclusive_nbytes += owner == Owner::kGraph ? nbytes : 0;
+  Index add_storage(const GraphMemory::Storage& storage) {
+    const auto place = static_cast<Index>(graph_.storages.size());
+    graph_.storages.push_back({storage.nbytes, storage.device, storage.owner});
+    count_bytes(graph_.storages.back(), graph_);
+    return place;
+  }
+
+  /// Adds the bytes of `storage` to those of a node, or of the graph.
+  template <class Whole>
+  static void count_bytes(const GraphStorage& storage, Whole& whole) {
+    whole.nbytes += storage.nbytes;
+    if (storage.owner == Owner::kGraph) {
+      whole.exclusive_nbytes += storage.nbytes;
+    }
   }
 
   Graph graph_;
+  NodeDictionary dictionary_{graph_};
   GraphMemory memory_;
-  std::vector<RawNode*> nodes_;             // by id
-  std::vector<const at::Tensor*> tensors_;  // beside graph_.saved
-  ska::flat_hash_map<const RawNode*, Index> ids_;
-  std::unordered_map<const std::type_info*, NodeWords> words_;
+  PointerIndex packs_;           // hooks that were asked what they need
+  std::vector<RawNode*> nodes_;  // by id
+  std::vector<Index> tensors_;   // of graph_.saved, in memory_
+  PointerIndex ids_;
   std::unordered_map<const c10::TensorImpl*, std::string_view> names_;
 };
 

@@ -1,0 +1,74 @@
+/// libgrad/detail/node_words.h -- what a node of a graph is called, and how
+/// its class is read.
+
+#pragma once
+
+#include <libgrad/detail/node_names.h>
+#include <libgrad/detail/saved_nodes.h>
+#include <libgrad/detail/snapshot.h>
+
+#include <string_view>
+#include <unordered_map>
+
+namespace libgrad::detail {
+
+/// "Mul" for "MulBackward0"; nothing for "AccumulateGrad".
+inline std::string_view op_of(std::string_view name) {
+  const auto place = name.rfind("Backward");
+  return place == name.npos ? std::string_view() : name.substr(0, place);
+}
+
+/// What is known of a node's class, and its own names.
+struct NodeWords {
+  KnownNode known;
+  std::string_view name;
+  std::string_view op;
+};
+
+/// Names of nodes, kept by a graph; asked for once where a class has but one.
+class NodeDictionary {
+ public:
+  explicit NodeDictionary(Graph& graph) : graph_(graph) {}
+
+  NodeWords operator()(const RawNode& node) {
+    const auto& type = typeid(node);
+    if (&type != last_type_) {
+      const auto [found, is_new] = classes_.try_emplace(&type);
+      if (is_new) {
+        found->second.known = class_of(type);
+      }
+      last_type_ = &type;
+      last_ = &found->second;
+    }
+    auto& words = *last_;
+    if (words.name.empty() || has_own_name(words.known)) {
+      words.name = graph_.keep(node_name(node.name()));
+      words.op = op_of(words.name);
+    }
+    if (words.known.layout == KnownNode::kCopySlices) {
+      words.op =
+          op_of_view(static_cast<const torch::autograd::CopySlices&>(node));
+    }
+    return words;
+  }
+
+ private:
+  static bool has_own_name(const KnownNode& known) {
+    return known.layout == KnownNode::kCpp ||
+           known.layout == KnownNode::kPython ||
+           known.layout == KnownNode::kUnknown;
+  }
+
+  /// The operator that wrote into the view.
+  std::string_view op_of_view(const torch::autograd::CopySlices& node) {
+    return node.fn ? op_of(graph_.keep(node_name(node.fn->name())))
+                   : std::string_view();
+  }
+
+  Graph& graph_;
+  std::unordered_map<const std::type_info*, NodeWords> classes_;
+  const std::type_info* last_type_ = nullptr;
+  NodeWords* last_ = nullptr;
+};
+
+}  // namespace libgrad::detail
