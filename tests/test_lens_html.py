@@ -144,6 +144,15 @@ def test_keyboard_goes_from_box_to_box(page):
     assert "one of 20" in page.run("document.getElementById('trail').innerText")
 
 
+def test_tab_reaches_the_graph(page):
+    for _ in range(9):
+        page.press("Tab")
+        if page.run("document.activeElement.dataset.node") is not None:
+            break
+    assert page.run("document.activeElement === document.querySelector('.selected')")
+    assert details(page).startswith("SumBackward0")
+
+
 def test_wheel_zooms_and_drag_moves(page):
     width = view(page)[2]
     page.mouse("mouseWheel", 500, 400, deltaX=0, deltaY=-300)

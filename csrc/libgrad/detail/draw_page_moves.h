@@ -105,6 +105,10 @@ for (const s of state) {
       s.svg.classList.remove("drag");
     });
   }
+  s.svg.addEventListener("focusin", (e) => {
+    const g = e.target.closest("[data-node], [data-group]");
+    if (g && g !== selected && g.matches(":focus-visible")) choose(g);
+  });
   s.svg.addEventListener("click", (e) => {
     const g = e.target.closest("[data-node], [data-group]");
     if (g && moved <= 4) activate(g);
@@ -117,6 +121,9 @@ const show = (view, keep) => {
   views.forEach((section, i) => { section.hidden = i !== view; });
   current = view;
   if (!state[view].k) fit(state[view]);
+  if (!views[view].querySelector('[tabindex="0"]')) {  // where Tab comes in
+    views[view].querySelector("[data-box][tabindex]")?.setAttribute("tabindex", "0");
+  }
   const path = $("trail");
   path.replaceChildren();
   if (trail.length) {
