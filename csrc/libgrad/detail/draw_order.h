@@ -68,7 +68,8 @@ class RankOrder {
     begin();
     auto best = ranks_.ranks;
     size_t fewest = crossings();
-    const size_t turns = std::clamp<size_t>(2'000'000 / ranks_.size(), 2, 40);
+    const size_t turns =
+        std::clamp<size_t>(2'000'000 / (ranks_.size() + 1), 2, 40);
     for (size_t turn = 0, idle = 0; idle < 6 && turn < turns && fewest > 0;
          ++turn) {
       sweep(turn % 2 == 0, turn % 4 < 2);
