@@ -13,6 +13,7 @@ void bind_gradcheck(py::module_& m);
 void bind_modes(py::module_& m);
 void bind_graph(py::module_& m);
 void bind_lens(py::module_& m);
+void bind_draw(py::module_& m);  // after bind_lens: adds to its Graph
 void bind_function(py::module_& m);
 void bind_function_class(py::module_& m);
 void bind_functional(py::module_& m);

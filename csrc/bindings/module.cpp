@@ -12,6 +12,7 @@ PYBIND11_MODULE(_C, m) {
   bind_modes(m);
   bind_graph(m);
   bind_lens(m);
+  bind_draw(m);
   bind_function(m);
   bind_function_class(m);
   bind_functional(m);

@@ -1,7 +1,12 @@
-/// libgrad/draw.h -- the graph, drawn with letters.
+/// libgrad/draw.h -- the graph, drawn: as text, DOT, SVG, HTML and JSON.
 
 #pragma once
 
+#include <libgrad/detail/draw_dot.h>
+#include <libgrad/detail/draw_html.h>
+#include <libgrad/detail/draw_json.h>
+#include <libgrad/detail/draw_picture.h>
+#include <libgrad/detail/draw_text.h>
 #include <libgrad/graph.h>
 
 #include <map>
@@ -13,7 +18,7 @@
 
 namespace libgrad {
 
-/// Options of `to_text`.
+/// Options of `to_text` of a tensor.
 struct TextOptions {
   /// Names for leaves: {{"weight", w}}.
   std::map<std::string, at::Tensor> params = {};
@@ -159,6 +164,46 @@ inline std::string to_text(
     const at::Tensor& tensor, const TextOptions& options = {}) {
   return detail::TextWriter(options).draw(
       node(tensor), static_cast<uint32_t>(tensor.output_nr()));
+}
+
+/// A snapshot of a graph as a tree: the roots on top, bytes that nodes saved at
+/// the right, totals below. A long way down is drawn without steps to the
+/// right; equal parts that follow each other are drawn once, with "×12".
+///
+///     libgrad::to_text(libgrad::graph({loss}, {.params = names}));
+///
+/// Any number of nodes, any depth: nothing here recurses.
+inline std::string to_text(
+    const Graph& graph, const TreeOptions& options = {}) {
+  return detail::TreeWriter(graph, options).write();
+}
+
+/// A snapshot of a graph in the language of Graphviz: one box for each node,
+/// or for what `DrawOptions::fold` makes one.
+inline std::string to_dot(const Graph& graph, const DrawOptions& options = {}) {
+  return detail::DotWriter(graph, options).write();
+}
+
+/// A snapshot of a graph as an SVG picture, laid out here: no other program is
+/// needed. Boxes have the node's name, shape, dtype and bytes, and a mark for
+/// each saved tensor: a red one was written to since. Graphs of more than
+/// `DrawOptions::max_nodes` nodes are folded; the picture says so.
+inline std::string to_svg(const Graph& graph, const DrawOptions& options = {}) {
+  return detail::Picture(graph, options).svg();
+}
+
+/// A snapshot of a graph as a page of HTML, all in one file: it moves, zooms,
+/// searches, and says of each node what it saved and where it came from.
+inline std::string to_html(
+    const Graph& graph, const DrawOptions& options = {}) {
+  return detail::HtmlWriter(graph, options).write();
+}
+
+/// All that a snapshot of a graph holds, as JSON. Keys always come in the same
+/// order; integers that a double cannot hold are strings, what is not known is
+/// null.
+inline std::string to_json(const Graph& graph) {
+  return detail::JsonWriter(graph).write();
 }
 
 }  // namespace libgrad

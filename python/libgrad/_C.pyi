@@ -299,3 +299,37 @@ class FunctionContext:
     def set_materialize_grads(self, value: bool, /) -> None: ...
 
 def _apply(cls: type, *args: Any, **kwargs: Any) -> Any: ...
+
+class Graph:
+    """See libgrad.graph."""
+
+    def __len__(self) -> int: ...
+    def text(self, *, fold: bool = True, max_lines: int | None = 1000) -> str: ...
+    def to_dot(
+        self,
+        *,
+        fold: str = "auto",
+        max_nodes: int = 2000,
+        saved: str = "marks",
+        title: str | None = None,
+    ) -> str: ...
+    def to_svg(
+        self,
+        *,
+        fold: str = "auto",
+        max_nodes: int = 2000,
+        saved: str = "marks",
+        title: str | None = None,
+    ) -> str: ...
+    def to_html(
+        self,
+        *,
+        fold: str = "auto",
+        max_nodes: int = 2000,
+        saved: str = "marks",
+        title: str | None = None,
+    ) -> str: ...
+    def to_json(self) -> str: ...
+    def _repr_svg_(self) -> str: ...
+
+def graph(roots: tuple[object, ...], params: Sequence[tuple[str, Tensor]]) -> Graph: ...

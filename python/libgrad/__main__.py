@@ -6,6 +6,7 @@ import argparse
 
 from . import __version__, cmake_dir, include_dir
 from ._check.command import add_arguments as add_check_arguments
+from ._draw import add_arguments as add_graph_arguments
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("info", help="print versions and paths")
     checker = commands.add_parser("check", help="run a function through every mode of autograd")
     add_check_arguments(checker)
+    drawer = commands.add_parser("graph", help="draw the graph behind what a function returns")
+    add_graph_arguments(drawer)
     options = parser.parse_args(arguments)
 
     if options.includedir or options.cmakedir:
@@ -45,6 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
         from ._check.command import command
 
         return command(options)
+    if options.command == "graph":
+        from ._draw import command as draw_command
+
+        return draw_command(options)
     parser.print_help()
     return 2
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
-from collections.abc import Callable
-from functools import reduce
 from typing import Any
 
 import torch
 
+from .._named import Unusable, find_callable
 from . import check
 
 __all__ = ["add_arguments", "command"]
-
-
-class Unusable(Exception):
-    """An argument that cannot be used; its text says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,19 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
-def _function(path: str, what: str) -> Callable[..., Any]:
-    module, colon, name = path.partition(":")
-    if not (module and colon and name):
-        raise Unusable(f"{what} must be MODULE:FUNCTION, but is {path!r}")
-    try:
-        found = reduce(getattr, name.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
-        raise Unusable(f"{what} {path}: {error}") from None
-    if not callable(found):
-        raise Unusable(f"{what} {path} is no function, but {type(found).__name__}")
-    return found
-
-
 def _value(expression: str, what: str) -> Any:
     try:
         return eval(expression, {"torch": torch})
@@ -68,8 +49,8 @@ def command(options: argparse.Namespace) -> int:
     """Print the report; return 0 when it is ok, 1 when it is not, 2 when there is none."""
     torch.manual_seed(options.seed)
     try:
-        function = _function(options.function, "function")
-        reference = _function(options.reference, "--reference") if options.reference else None
+        function = find_callable(options.function, "function")
+        reference = find_callable(options.reference, "--reference") if options.reference else None
         inputs = [_value(each, "--inputs") for each in options.inputs]
         kwargs = _value(options.kwargs, "--kwargs")
         if not isinstance(kwargs, dict):
