@@ -14,6 +14,9 @@ void bind_modes(py::module_& m);
 void bind_graph(py::module_& m);
 void bind_lens(py::module_& m);
 void bind_draw(py::module_& m);  // after bind_lens: adds to its Graph
+void bind_diff(py::module_& m);
+void bind_record(py::module_& m);
+void bind_alive(py::module_& m);
 void bind_function(py::module_& m);
 void bind_function_class(py::module_& m);
 void bind_functional(py::module_& m);

@@ -13,6 +13,9 @@ PYBIND11_MODULE(_C, m) {
   bind_graph(m);
   bind_lens(m);
   bind_draw(m);
+  bind_diff(m);
+  bind_record(m);
+  bind_alive(m);
   bind_function(m);
   bind_function_class(m);
   bind_functional(m);

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <libgrad/diff.h>
 #include <libgrad/draw.h>
 #include <libgrad/function.h>
 #include <libgrad/functional.h>
@@ -9,4 +10,5 @@
 #include <libgrad/gradcheck.h>
 #include <libgrad/graph.h>
 #include <libgrad/linear.h>
+#include <libgrad/record.h>
 #include <libgrad/split.h>

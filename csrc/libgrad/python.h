@@ -5,6 +5,7 @@
 
 #include <libgrad/function.h>
 
+#include <libgrad/detail/announce.h>
 #include <libgrad/detail/python_tensors.h>
 #include <libgrad/detail/vmap.h>
 
@@ -138,8 +139,10 @@ struct Bound<Fn, std::tuple<Args...>> {
     }
     auto outputs = [&] {
       py::gil_scoped_release no_gil;
-      return applied_t<Fn>::apply(
-          pass<Args>(Loaded<stored_t<Args>>::value(args))...);
+      return announced(typeid(Fn), [&] {
+        return applied_t<Fn>::apply(
+            pass<Args>(Loaded<stored_t<Args>>::value(args))...);
+      });
     }();
     return Result(to_python(outputs));
   }

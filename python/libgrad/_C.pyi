@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from . import _graph_parts as _parts
+from ._graph_parts import *  # noqa: F403  # its classes are in the extension, too
+from ._graph_parts import Graph
 
 __version__: str
 pybind11_version: str
@@ -181,14 +182,6 @@ class Node:
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
 
-Graph = _parts.Graph
-GraphEdge = _parts.GraphEdge
-GraphInput = _parts.GraphInput
-GraphNode = _parts.GraphNode
-GraphRoot = _parts.GraphRoot
-GraphStorage = _parts.GraphStorage
-SavedTensor = _parts.SavedTensor
-
 def graph(roots: tuple[object, ...], params: Sequence[tuple[str, Tensor]]) -> Graph: ...
 def node(tensor: Tensor) -> Node: ...
 def to_text(tensor: Tensor, params: dict[str, Tensor], max_depth: int) -> str: ...
@@ -299,37 +292,3 @@ class FunctionContext:
     def set_materialize_grads(self, value: bool, /) -> None: ...
 
 def _apply(cls: type, *args: Any, **kwargs: Any) -> Any: ...
-
-class Graph:
-    """See libgrad.graph."""
-
-    def __len__(self) -> int: ...
-    def text(self, *, fold: bool = True, max_lines: int | None = 1000) -> str: ...
-    def to_dot(
-        self,
-        *,
-        fold: str = "auto",
-        max_nodes: int = 2000,
-        saved: str = "marks",
-        title: str | None = None,
-    ) -> str: ...
-    def to_svg(
-        self,
-        *,
-        fold: str = "auto",
-        max_nodes: int = 2000,
-        saved: str = "marks",
-        title: str | None = None,
-    ) -> str: ...
-    def to_html(
-        self,
-        *,
-        fold: str = "auto",
-        max_nodes: int = 2000,
-        saved: str = "marks",
-        title: str | None = None,
-    ) -> str: ...
-    def to_json(self) -> str: ...
-    def _repr_svg_(self) -> str: ...
-
-def graph(roots: tuple[object, ...], params: Sequence[tuple[str, Tensor]]) -> Graph: ...

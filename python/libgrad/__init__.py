@@ -7,6 +7,7 @@ from ._compat import check_torch as _check_torch
 _check_torch()  # before the extension, which needs that torch's symbols
 
 from . import functional
+from ._alive import AliveGraph, AliveGraphs, Holder, alive
 from ._C import (
     __version__,
     backward,
@@ -28,13 +29,18 @@ from ._modes import (
     set_grad_enabled,
 )
 from ._paths import cmake_dir, include_dir
+from ._record import record
 
 __all__ = [
+    "AliveGraph",
+    "AliveGraphs",
     "Function",
     "GradcheckError",
     "Graph",
+    "Holder",
     "Node",
     "__version__",
+    "alive",
     "backward",
     "check",
     "cmake_dir",
@@ -53,6 +59,7 @@ __all__ = [
     "no_grad",
     "node",
     "print_graph",
+    "record",
     "set_grad_enabled",
 ]
 

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
+from ._referrers import Holder
 
 class GraphInput:
     """A gradient that a node takes."""
@@ -187,3 +190,71 @@ class Graph:
         """Of these, what is free when the graph goes."""
 
     def __len__(self) -> int: ...
+    def text(self, *, fold: bool = True, max_lines: int | None = 1000) -> str: ...
+    def to_dot(
+        self,
+        *,
+        fold: str = "auto",
+        max_nodes: int = 2000,
+        saved: str = "marks",
+        title: str | None = None,
+    ) -> str: ...
+    def to_svg(
+        self,
+        *,
+        fold: str = "auto",
+        max_nodes: int = 2000,
+        saved: str = "marks",
+        title: str | None = None,
+    ) -> str: ...
+    def to_html(
+        self,
+        *,
+        fold: str = "auto",
+        max_nodes: int = 2000,
+        saved: str = "marks",
+        title: str | None = None,
+    ) -> str: ...
+    def to_json(self) -> str: ...
+    def _repr_svg_(self) -> str: ...
+    def diff(self, other: Graph) -> GraphDiff: ...
+    def holders(self) -> tuple[Holder, ...]: ...
+
+class ChangedNode:
+    """A node of both graphs."""
+
+    @property
+    def before(self) -> int: ...
+    @property
+    def after(self) -> int: ...
+    @property
+    def what(self) -> str:
+        """What is not the same: "float32 [2] -> float32 [3]"."""
+
+class GraphDiff:
+    """What changed; see `Graph.diff`. False when nothing did; a report as text."""
+
+    @property
+    def removed(self) -> list[int]: ...
+    @property
+    def added(self) -> list[int]: ...
+    @property
+    def changed(self) -> list[ChangedNode]: ...
+    @property
+    def nbytes(self) -> int:
+        """What the other graph saved more."""
+
+    def __bool__(self) -> bool: ...
+
+class Record:
+    """libgrad::Record."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
+
+def set_libraries(folders: list[str]) -> None: ...
+def number_of_module(path: str) -> int: ...
+def set_module(number: int, /) -> int: ...
+def has_graph(tensor: Tensor) -> bool: ...
+def outermost(tensors: list[Tensor]) -> list[list[Tensor]]: ...
+def made_by(graph: Graph, tensors: list[Tensor]) -> list[Tensor]: ...

@@ -8,6 +8,7 @@
 
 #include <libgrad/detail/edges.h>
 #include <libgrad/detail/engine_order.h>
+#include <libgrad/detail/fill_origins.h>
 #include <libgrad/detail/graph_memory.h>
 #include <libgrad/detail/node_words.h>
 #include <libgrad/detail/pointer_index.h>
@@ -58,6 +59,7 @@ class GraphTaker {
     for (size_t i = 0; i < order.size(); ++i) {
       graph_.nodes[order[i]].order = static_cast<Index>(i);
     }
+    fill_origins(graph_);
     return std::move(graph_);
   }
 
