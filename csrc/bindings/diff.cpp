@@ -22,7 +22,7 @@ else.
 >>> x = torch.ones(2, requires_grad=True)
 >>> before = libgrad.graph(x.exp().sum(), params={"x": x})
 >>> after = libgrad.graph((x.exp() + 1).sum(), params={"x": x})
->>> print(before.diff(after), end="")
+>>> print(before.diff(after))
 before: 3 nodes, 1 saved tensor, 8 B (8 B exclusive)
 after:  4 nodes, 1 saved tensor, 8 B (8 B exclusive)
 + AddBackward0  float32 [2]

@@ -143,7 +143,7 @@ class GraphComparison {
     }
     void write(std::string& text) const {
       for (const auto& [line, count] : counts_) {
-        text += line + (count > 1 ? "  " + times_words(count) : "") + '\n';
+        text += '\n' + line + (count > 1 ? "  " + times_words(count) : "");
       }
     }
 
@@ -159,7 +159,7 @@ class GraphComparison {
       return;
     }
     text = "before: " + total_words(before_) +
-           "\nafter:  " + total_words(after_) + '\n';
+           "\nafter:  " + total_words(after_);
     Lines lines;
     for (const auto id : diff_.removed) {
       const auto& node = before_.nodes[id];
