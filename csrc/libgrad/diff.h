@@ -158,8 +158,8 @@ class GraphComparison {
       text = "no difference: " + total_words(after_) + '\n';
       return;
     }
-    text = "before: " + total_words(before_) +
-           "\nafter:  " + total_words(after_);
+    text =
+        "before: " + total_words(before_) + "\nafter:  " + total_words(after_);
     Lines lines;
     for (const auto id : diff_.removed) {
       const auto& node = before_.nodes[id];
