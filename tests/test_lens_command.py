@@ -29,6 +29,10 @@ class Inner:
     def loss():
         return loss(), dict(model.named_parameters())
 
+def layered():
+    layers = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Tanh())
+    return layers(torch.ones(2, 3)).sum()
+
 def nothing():
     return None
 
@@ -99,6 +103,16 @@ def test_options_are_those_of_the_methods(script, tmp_path):
     assert "24 B</text>" in out.read_text()
     assert main([*arguments, "--fold", "repeats"]) == 0
     assert ">named</text>" in out.read_text()
+
+
+def test_nodes_are_recorded_with_their_modules_and_lines(script, tmp_path):
+    out = tmp_path / "graph.json"
+    assert main(["graph", f"{script}:layered", "-o", str(out)]) == 0
+    total, tanh, linear, *_ = json.loads(out.read_text())["nodes"]
+    assert (total["op"], total["file"]) == ("aten::sum", str(script))
+    line = SCRIPT.splitlines().index("    return layers(torch.ones(2, 3)).sum()") + 1
+    assert total["line"] == line
+    assert (tanh["module"], linear["module"]) == ("1", "0")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from torch.autograd.graph import GradientEdge
 from ._C import Graph
 from ._lens import graph
 from ._named import Unusable, find_callable
+from ._record import record
 
 __all__ = ["add_arguments", "command"]
 
@@ -94,7 +95,9 @@ def command(options: argparse.Namespace) -> int:
         if options.output and Path(options.output).suffix.lower() not in suffixes:
             raise Unusable(f"--output must end in {', '.join(suffixes)}, but is {options.output!r}")
         function = find_callable(options.function, "function", "MODULE:CALLABLE")
-        drawn = _draw(_graph_of(function(), options.function), options)
+        with record():
+            result = function()
+        drawn = _draw(_graph_of(result, options.function), options)
         if options.output:
             Path(options.output).write_text(drawn, encoding="utf-8")
         else:
