@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from consumer import build, run
+from docs_blocks import build_cpp, runnable
 
 import libgrad
 
@@ -92,4 +93,9 @@ def _build_example(name: str, folder: Path) -> Path:
     return folder
 
 
-JOBS = {"cpp_build": cpp_build, "compiled": compiled, "built": built}
+def docs_program(folder: Path) -> Path:
+    """The C++ blocks of the documentation as one program."""
+    return build_cpp(list(runnable("cpp").values()), folder)
+
+
+JOBS = {"docs_program": docs_program, "cpp_build": cpp_build, "compiled": compiled, "built": built}

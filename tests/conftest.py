@@ -86,6 +86,12 @@ def _builds(
 
 
 @pytest.fixture(scope="session")
+def docs_program(_builds: dict[str, Future[Any]]) -> Path:
+    """The C++ blocks of the documentation as one program."""
+    return _builds["docs_program"].result()
+
+
+@pytest.fixture(scope="session")
 def cpp_build(_builds: dict[str, Future[Any]]) -> Path:
     """The folder where tests/cpp was built against the installed package."""
     return _builds["cpp_build"].result()

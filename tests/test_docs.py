@@ -7,110 +7,25 @@ comment lines directly below that line; a blank line ends them::
     libgrad.print_graph(x)
     # AccumulateGrad  float32 [2]
 
-``python`` blocks of a page share one namespace, in order. ``cpp`` blocks of a page become one
+``python`` blocks of a page share one namespace, in order. ``cpp`` blocks of all pages become one
 function each of one program, built with the installed package; their ``#include`` lines go to its
-top. A ``cpp`` block with PYBIND11_MODULE or main() is a whole source: it must be found, word for
-word, in a file of examples/. So must a ``cmake``, ``toml`` or ``text`` block that starts as a whole
-file does; else these, and ``console`` blocks, are not looked at. There are no other kinds.
+top, and it is run once for each page. A ``cpp`` block with PYBIND11_MODULE or main() is a whole
+source: it must be found, word for word, in a file of examples/. So must a ``cmake``, ``toml`` or
+``text`` block that starts as a whole file does; else these, and ``console`` blocks, are not looked
+at. There are no other kinds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
-import re
-import subprocess
-import sys
-import textwrap
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from consumer import run
+from docs_blocks import PAGES, ROOT, Block, read_blocks, runnable
 
-import libgrad
-
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-COMMENT = {"python": re.compile(r"(?:^|\s)# ?(.*)$"), "cpp": re.compile(r"(?:^|\s)// ?(.*)$")}
-PRINTS = {"python": re.compile(r"\bprint\w*\("), "cpp": re.compile(r"\bstd::cout\b|'\\n'")}
-NOT_RUN = {"console", "text", "cmake", "toml"}
-
-PRELUDE = """\
-#include <libgrad/libgrad.h>
-#include <torch/csrc/autograd/custom_function.h>
-#include <torch/types.h>
-#include <torch/utils.h>
-#include <iostream>
-using torch::Tensor;
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
-"""
-CMAKELISTS = """\
-cmake_minimum_required(VERSION 3.18...4.1)
-project(docs LANGUAGES CXX)
-find_package(libgrad CONFIG REQUIRED)
-add_executable(docs docs.cpp)
-target_link_libraries(docs PRIVATE libgrad::libgrad)
-"""
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: the page, the line its code starts at, and the code."""
-
-    page: str
-    line: int
-    language: str
-    code: str
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-    @property
-    def is_whole_source(self) -> bool:
-        if self.language in NOT_RUN:
-            whole = r"\Acmake_minimum_required|\A\[build-system\]|\Aimport (libgrad|cubes)\b"
-        else:
-            whole = r"\bPYBIND11_MODULE\b|\bint main\b"
-        return re.search(whole, self.code) is not None
-
-    @property
-    def expected(self) -> list[str]:
-        """The lines that the comments promise."""
-        promised = []
-        taking = False  # is the line, or the one that these comments are below, one that prints?
-        for line in self.code.splitlines():
-            comment = COMMENT[self.language].search(line)
-            code = line[: comment.start()] if comment else line
-            if code.strip() or not comment:
-                taking = PRINTS[self.language].search(code) is not None
-            if taking and comment:
-                promised.append(comment[1].rstrip())
-        return promised
-
-
-def read_blocks(page: Path, language: str | None = None) -> list[Block]:
-    """Return the blocks of a page that are to be run, or those of one language."""
-    name = page.relative_to(ROOT).as_posix() if page.is_relative_to(ROOT) else page.name
-    blocks = []
-    kind, start, code = None, 0, []
-    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
-        fence = re.match(r"\s*```\s*(\S*)", line)
-        if not fence:
-            code.append(line)
-        elif kind is None:
-            kind, start, code = fence[1], number + 1, []
-            if kind not in COMMENT and kind not in NOT_RUN:
-                raise ValueError(f"{name}:{number}: what is a block of {kind!r}?")
-        else:
-            if language == kind or (language is None and kind in COMMENT):
-                blocks.append(Block(name, start, kind, textwrap.dedent("\n".join(code))))
-            kind = None
-    if kind is not None:
-        raise ValueError(f"{name}:{start - 1}: this block is never closed")
-    return blocks
+CPP = runnable("cpp")
 
 
 def run_python(blocks: list[Block]) -> list[str]:
@@ -125,47 +40,9 @@ def run_python(blocks: list[Block]) -> list[str]:
     return outputs
 
 
-def cpp_program(blocks: list[Block]) -> str:
-    """Return one program that runs the blocks, with a form feed after the output of each."""
-    includes, functions, calls = [], [], []
-    for n, block in enumerate(blocks):
-        lines = block.code.splitlines()
-        includes += [line for line in lines if line.startswith("#include")]
-        body = ["" if line.startswith("#include") else line for line in lines]
-        line_directive = f'#line {block.line} "{block.page}"'  # for the compiler's messages
-        functions += [f"void block_{n}() {{", line_directive, *body, "}"]
-        calls += [
-            "std::cout.copyfmt(std::ios(nullptr));",
-            f"block_{n}();",
-            r"std::cout << '\f' << std::flush;",
-        ]
-    return "\n".join([*includes, PRELUDE, *functions, "int main() {", *calls, "}", ""])
-
-
-def run(*command: str | Path) -> str:
-    """Run a command and return its standard output; fail with all it said when it fails."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = {**os.environ, "PATH": path}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env)
-    if done.returncode != 0:
-        said = f"{done.stdout}\n{done.stderr}"
-        pytest.fail(f"{command[0]} exited with {done.returncode}:\n{said}", pytrace=False)
-    return done.stdout
-
-
-def run_cpp(blocks: list[Block], folder: Path) -> list[str]:
-    """Build the blocks in `folder` as a consumer of the installed package; run them."""
-    (folder / "docs.cpp").write_text(cpp_program(blocks), encoding="utf-8")
-    (folder / "CMakeLists.txt").write_text(CMAKELISTS, encoding="utf-8")
-    build = folder / "build"
-    run(
-        *("cmake", "-G", "Ninja", "-S", folder, "-B", build),
-        *("-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O0"),  # quick to build
-        f"-Dlibgrad_DIR={libgrad.cmake_dir()}",
-        f"-DPython_EXECUTABLE={sys.executable}",
-    )
-    run("cmake", "--build", build)
-    *outputs, rest = run(build / "docs").split("\f")
+def run_cpp(program: Path, page: int) -> list[str]:
+    """Return what each block of a page printed."""
+    *outputs, rest = run(program, str(page)).split("\f")
     assert rest == ""
     return outputs
 
@@ -184,23 +61,15 @@ def compare(blocks: list[Block], outputs: list[str]) -> None:
         pytest.fail("\n\n".join(wrong), pytrace=False)
 
 
-def page_params(language: str) -> list[object]:
-    """Return the pages with blocks to run in `language`, as parameters of a test."""
-    return [
-        pytest.param(blocks, id=blocks[0].page)
-        for page in PAGES
-        if (blocks := [b for b in read_blocks(page, language) if not b.is_whole_source])
-    ]
-
-
-@pytest.mark.parametrize("blocks", page_params("python"))
-def test_python_blocks_print_what_they_say(blocks):
+@pytest.mark.parametrize("page", runnable("python"))
+def test_python_blocks_print_what_they_say(page):
+    blocks = runnable("python")[page]
     compare(blocks, run_python(blocks))
 
 
-@pytest.mark.parametrize("blocks", page_params("cpp"))
-def test_cpp_blocks_print_what_they_say(blocks, tmp_path):
-    compare(blocks, run_cpp(blocks, tmp_path))
+@pytest.mark.parametrize("page", CPP)
+def test_cpp_blocks_print_what_they_say(page, docs_program):
+    compare(CPP[page], run_cpp(docs_program, list(CPP).index(page)))
 
 
 @pytest.mark.parametrize("language", ["cpp", "cmake", "toml", "text"])
