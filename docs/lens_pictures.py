@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/lens.md: ``python docs/lens_pictures.py``."""
+"""Draw the pictures of docs/lens*.md: ``python docs/lens_pictures.py``."""
 
 from __future__ import annotations
 
@@ -93,11 +93,25 @@ def stale() -> libgrad.Graph:
     return libgrad.graph(loss, params={"x": x})
 
 
+def train(steps: int) -> str:
+    """Return a picture of what a sum of losses, meant for a log, keeps."""
+    model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
+    loss_sum = torch.zeros(())
+    for _ in range(steps):
+        loss = model(torch.ones(32, 64)).square().mean()
+        loss.backward(retain_graph=True)
+        loss_sum += loss
+    g = libgrad.graph(loss_sum, params=model)
+    holder = g.holders()[0]
+    return g.to_svg(fold="repeats", title=f"Kept by {holder.path}, {holder.where.split(',')[0]}")
+
+
 TITLE = "A language model of the size of GPT-2"
 PICTURES: dict[str, Callable[[], str]] = {
     "lens_block.svg": lambda: block().to_svg(title="nn.TransformerEncoderLayer"),
     "lens_gpt2.svg": lambda: gpt2().to_svg(fold="repeats", title=TITLE),
     "lens_gpt2.html": lambda: gpt2().to_html(fold="repeats", max_nodes=0, title=TITLE),
+    "lens_leak.svg": lambda: train(50),
     "lens_stale.svg": lambda: stale().to_svg(title="Written to since it was saved"),
 }
 
