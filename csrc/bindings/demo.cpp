@@ -82,6 +82,7 @@ class MemoryCounter : public torch::profiler::impl::ProfilerStateBase {
     peak_ = std::max(peak_, now_);
   }
   int64_t peak() const { return peak_; }
+  void forget_peak() { peak_ = now_; }
   int64_t now() const { return now_; }
 
  private:
@@ -104,6 +105,17 @@ int64_t freed_bytes(const py::function& make, const py::function& look) {
   const auto before = counter->now();
   made = py::none();
   return before - counter->now();
+}
+
+int64_t added_bytes(const py::function& make, const py::function& run) {
+  auto counter = std::make_shared<MemoryCounter>();
+  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, counter);
+  const py::object made = make();
+  const auto before = counter->now();
+  counter->forget_peak();
+  run(made,
+      py::cpp_function([counter, before] { return counter->now() - before; }));
+  return counter->peak() - before;
 }
 
 double time_matrix(
@@ -161,6 +173,13 @@ void bind_demo(py::module_& m) {
       "look"_a,
       "How many bytes tensors give back when what `make()` returned is "
       "dropped; `look` is called with it before.");
+  demo.def(
+      "added_bytes",
+      wrap_pybind_function(added_bytes),
+      "make"_a,
+      "run"_a,
+      "The most bytes that tensors have more while `run(made, now)` runs than "
+      "before, when `made = make()`; `now()` is how many more there are.");
   demo.def(
       "time_grad",
       wrap_pybind_function(

@@ -14,6 +14,7 @@ PYBIND11_MODULE(_C, m) {
   bind_lens(m);
   bind_draw(m);
   bind_diff(m);
+  bind_plan(m);
   bind_record(m);
   bind_alive(m);
   bind_function(m);

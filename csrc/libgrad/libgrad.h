@@ -10,5 +10,6 @@
 #include <libgrad/gradcheck.h>
 #include <libgrad/graph.h>
 #include <libgrad/linear.h>
+#include <libgrad/plan.h>
 #include <libgrad/record.h>
 #include <libgrad/split.h>

@@ -1,6 +1,7 @@
 """The classes of a Graph and its parts, which are in `_C`."""
 
 from collections.abc import Sequence
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -218,6 +219,7 @@ class Graph:
     def to_json(self) -> str: ...
     def _repr_svg_(self) -> str: ...
     def diff(self, other: Graph) -> GraphDiff: ...
+    def plan(self, *, retain_graph: bool = False) -> GraphPlan: ...
     def holders(self) -> tuple[Holder, ...]: ...
 
 class ChangedNode:
@@ -245,6 +247,51 @@ class GraphDiff:
         """What the other graph saved more."""
 
     def __bool__(self) -> bool: ...
+
+class PlanStep:
+    """A node that backward runs, and the memory then, in bytes."""
+
+    @property
+    def node(self) -> int:
+        """The id of the node."""
+
+    @property
+    def freed(self) -> int:
+        """Of what the graph held, once the node has run."""
+
+    @property
+    def held(self) -> int:
+        """What the graph still holds then."""
+
+    @property
+    def gradients(self) -> int:
+        """The gradients on their way then, and the new ``.grad``s."""
+
+    @property
+    def peak(self) -> int:
+        """The most that both had while the node ran."""
+
+class GraphPlan:
+    """A dry run of backward, a sequence of steps; see `Graph.plan`. A table as text."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, index: int, /) -> PlanStep: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[PlanStep]: ...
+    @property
+    def start_nbytes(self) -> int:
+        """Bytes that only the graph holds when backward starts."""
+
+    @property
+    def peak_nbytes(self) -> int:
+        """The most that these and the gradients have at once."""
+
+    @property
+    def peak_step(self) -> int: ...
+    @property
+    def notes(self) -> list[str]:
+        """What was not known, and is not counted."""
 
 class Record:
     """libgrad::Record."""

@@ -32,6 +32,7 @@ class GraphMemory {
     int64_t nbytes;
     c10::Device device;
     bool exclusive = false;  // whatever the count says
+    bool root = false;       // of a tensor whose references do not count
     Index leaf = kNothing;
     Owner owner = Owner::kGraph;  // once `find_owners` has run
     uint32_t tensors = 0;         // on it, in the graph
@@ -47,7 +48,11 @@ class GraphMemory {
 
   /// References to `tensor` do not count: the graph is gone when they are.
   void ignore_owners(const at::Tensor& tensor) {
-    tensors_[find(tensor)].exclusive = true;
+    auto& held = tensors_[find(tensor)];
+    held.exclusive = true;
+    if (held.storage != kNothing) {
+      storages_[held.storage].root = true;
+    }
   }
 
   /// `tensor` is the leaf of `node`, which holds it.

@@ -95,6 +95,7 @@ struct GraphStorage {
   int64_t nbytes = 0;
   c10::Device device = c10::Device(c10::kCPU);
   Owner owner = Owner::kOther;
+  bool root = false;  // of a tensor that the graph was taken of, which keeps it
 };
 
 /// Where a node came from, as far as somebody recorded it.
@@ -114,6 +115,7 @@ struct GraphNode {
   Index order = 0;           // in backward, from 0
   Index outputs = 0;         // how many gradients it computes
   Index hooks = 0;           // that somebody registered on it
+  bool has_grad = false;     // the leaf has a `.grad`
   Slice inputs;              // of `Graph::inputs`
   Slice edges;               // of `Graph::edges`, in the order of `output`
   Slice saved;               // of `Graph::saved`

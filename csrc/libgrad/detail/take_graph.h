@@ -147,6 +147,7 @@ class GraphTaker {
       return;
     }
     memory_.hold_leaf(leaf, id);
+    node.has_grad = leaf.unsafeGetTensorImpl()->grad().defined();
     const auto name = names_.find(leaf.unsafeGetTensorImpl());
     if (name != names_.end()) {
       node.leaf = name->second;
@@ -246,7 +247,8 @@ class GraphTaker {
 
   Index add_storage(const GraphMemory::Storage& storage) {
     const auto place = static_cast<Index>(graph_.storages.size());
-    graph_.storages.push_back({storage.nbytes, storage.device, storage.owner});
+    graph_.storages.push_back(
+        {storage.nbytes, storage.device, storage.owner, storage.root});
     count_bytes(graph_.storages.back(), graph_);
     return place;
   }
