@@ -16,6 +16,8 @@ void bind_lens(py::module_& m);
 void bind_draw(py::module_& m);  // after bind_lens: adds to its Graph
 void bind_diff(py::module_& m);
 void bind_plan(py::module_& m);
+void bind_why(py::module_& m);
+void bind_unused(py::module_& m);
 void bind_record(py::module_& m);
 void bind_alive(py::module_& m);
 void bind_function(py::module_& m);

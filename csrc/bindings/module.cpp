@@ -15,6 +15,8 @@ PYBIND11_MODULE(_C, m) {
   bind_draw(m);
   bind_diff(m);
   bind_plan(m);
+  bind_why(m);
+  bind_unused(m);
   bind_record(m);
   bind_alive(m);
   bind_function(m);

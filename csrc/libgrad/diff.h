@@ -3,6 +3,7 @@
 #pragma once
 
 #include <libgrad/detail/draw_words.h>
+#include <libgrad/detail/engine_order.h>
 #include <libgrad/detail/shortest_edit.h>
 #include <libgrad/detail/snapshot.h>
 
@@ -36,22 +37,6 @@ struct GraphDiff {
 };
 
 namespace detail {
-
-/// Ids in the order of backward.
-inline std::vector<Index> ids_in_order(const Graph& graph) {
-  std::vector<Index> ids(graph.nodes.size());
-  for (size_t i = 0; i < ids.size(); ++i) {
-    ids[graph.nodes[i].order] = static_cast<Index>(i);
-  }
-  return ids;
-}
-
-/// How a node is called in a difference: "AddmmBackward0 (encoder.0)".
-inline std::string title_of(const GraphNode& node) {
-  std::string title(node.name);
-  const auto which = node.leaf.empty() ? node.origin.module : node.leaf;
-  return which.empty() ? title : title + " (" + std::string(which) + ')';
-}
 
 /// What a node takes and saved, in words that can be compared.
 inline std::string like_words(const Graph& graph, const GraphNode& node) {

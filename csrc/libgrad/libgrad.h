@@ -13,3 +13,5 @@
 #include <libgrad/plan.h>
 #include <libgrad/record.h>
 #include <libgrad/split.h>
+#include <libgrad/unused.h>
+#include <libgrad/why.h>

@@ -6,6 +6,7 @@ from ._compat import check_torch as _check_torch
 
 _check_torch()  # before the extension, which needs that torch's symbols
 
+from . import _unused as _unused
 from . import functional
 from ._alive import AliveGraph, AliveGraphs, Holder, alive
 from ._C import (

@@ -6,6 +6,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
+from ._lens import Params
 from ._referrers import Holder
 
 class GraphInput:
@@ -220,6 +221,8 @@ class Graph:
     def _repr_svg_(self) -> str: ...
     def diff(self, other: Graph) -> GraphDiff: ...
     def plan(self, *, retain_graph: bool = False) -> GraphPlan: ...
+    def why(self, tensor: Tensor, *, max_paths: int = 10) -> GraphWhy: ...
+    def unused(self, params: Params) -> UnusedParams: ...
     def holders(self) -> tuple[Holder, ...]: ...
 
 class ChangedNode:
@@ -293,6 +296,67 @@ class GraphPlan:
     def notes(self) -> list[str]:
         """What was not known, and is not counted."""
 
+class GraphWhy:
+    """Why a graph needs a tensor; see `Graph.why`. False when it does not; a report as text."""
+
+    @property
+    def paths(self) -> list[tuple[int, ...]]:
+        """Ids of nodes, the root first; the shortest path first."""
+
+    @property
+    def total(self) -> int:
+        """How many paths there are, by the edges they take; at most 2**4096."""
+
+    @property
+    def exact(self) -> bool:
+        """False when there are more than `total`."""
+
+    @property
+    def saved(self) -> list[int]:
+        """Places in `Graph.saved` of what lies in the tensor's memory."""
+
+    @property
+    def node(self) -> int | None:
+        """The id of the node that made the tensor, or accumulates into it."""
+
+    def __bool__(self) -> bool: ...
+
+class UnusedParam:
+    """A parameter that gets no gradient."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def reason(self) -> str:
+        """'frozen', 'cut', 'no trace', ...: see `Graph.unused`."""
+
+    @property
+    def node(self) -> int | None:
+        """The id of the node that shows it."""
+
+    @property
+    def text(self) -> str: ...
+
+class GraphEnd:
+    """A tensor that came into the graph and gets no gradient."""
+
+    @property
+    def node(self) -> int:
+        """The id of the node that took it."""
+
+    @property
+    def saved(self) -> int:
+        """Its place in `Graph.saved`."""
+
+    @property
+    def text(self) -> str: ...
+
+class UnusedParams(Sequence[UnusedParam]):
+    """Parameters without gradient; see `Graph.unused`. A report as text."""
+
+    @property
+    def ends(self) -> list[GraphEnd]: ...
+
 class Record:
     """libgrad::Record."""
 
@@ -304,4 +368,5 @@ def number_of_module(path: str) -> int: ...
 def set_module(number: int, /) -> int: ...
 def has_graph(tensor: Tensor) -> bool: ...
 def outermost(tensors: list[Tensor]) -> list[list[Tensor]]: ...
+def unused(graph: Graph, params: list[tuple[str, Tensor]]) -> UnusedParams: ...
 def made_by(graph: Graph, tensors: list[Tensor]) -> list[Tensor]: ...

@@ -16,8 +16,8 @@ __all__ = ["Graph", "graph"]
 Params = torch.nn.Module | Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]
 
 
-def _named(params: Params | None) -> list[tuple[str, Tensor]]:
-    """Return the names and tensors of `params`."""
+def named(params: Params | None, function: str) -> list[tuple[str, Tensor]]:
+    """Return the names and tensors of `params`, an argument of `function`."""
     if isinstance(params, torch.nn.Module):
         return list(params.named_parameters())
     items = params.items() if isinstance(params, Mapping) else params
@@ -25,22 +25,22 @@ def _named(params: Params | None) -> list[tuple[str, Tensor]]:
         return []
     if isinstance(items, Tensor | str) or not isinstance(items, Iterable):
         raise TypeError(
-            "graph: params must be a module, a dict of tensors, or pairs of a name and a "
+            f"{function}: params must be a module, a dict of tensors, or pairs of a name and a "
             f"tensor, but is {type(params).__name__}"
         )
     named = []
     for item in items:
         if not isinstance(item, tuple) or len(item) != 2:
             raise TypeError(
-                "graph: params must hold pairs of a name and a tensor, such as "
+                f"{function}: params must hold pairs of a name and a tensor, such as "
                 f"model.named_parameters(), but holds {type(item).__name__}"
             )
         name, tensor = item
         if not isinstance(name, str):
-            raise TypeError(f"graph: the names in params must be str, but one is {name!r}")
+            raise TypeError(f"{function}: the names in params must be str, but one is {name!r}")
         if not isinstance(tensor, Tensor):
             raise TypeError(
-                f"graph: params[{name!r}] must be a tensor, but is {type(tensor).__name__}"
+                f"{function}: params[{name!r}] must be a tensor, but is {type(tensor).__name__}"
             )
         named.append((name, tensor))
     return named
@@ -77,4 +77,4 @@ def graph(*tensors: Tensor | GradientEdge, params: Params | None = None) -> Grap
     for i, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor | GradientEdge):
             raise TypeError(f"graph: tensor {i} must be a tensor, but is {type(tensor).__name__}")
-    return _C.graph(tensors, _named(params))
+    return _C.graph(tensors, named(params, "graph"))

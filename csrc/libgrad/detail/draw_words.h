@@ -197,6 +197,13 @@ inline std::string field_words(const GraphSaved& saved) {
              : words + '[' + std::to_string(saved.index) + ']';
 }
 
+/// How a node is called in reports: "AddmmBackward0 (encoder.0)".
+inline std::string title_of(const GraphNode& node) {
+  std::string title(node.name);
+  const auto which = node.leaf.empty() ? node.origin.module : node.leaf;
+  return which.empty() ? title : title + " (" + std::string(which) + ')';
+}
+
 /// Whether somebody wrote into what was saved: backward will refuse it.
 inline bool is_stale(const GraphSaved& saved) {
   return saved.state == SavedState::kHeld && saved.saved_version >= 0 &&

@@ -44,6 +44,18 @@ inline Edge root_edge(const at::Tensor& output) {
   return torch::autograd::impl::gradient_edge(output);
 }
 
+/// Throws unless there is a graph behind `tensor`, the argument `i` of graph().
+inline void check_root(const at::Tensor& tensor, size_t i) {
+  TORCH_CHECK(
+      tensor.defined() && tensor.requires_grad(),
+      "graph: tensor ",
+      i,
+      " (",
+      describe(tensor),
+      ") does not require grad, so there is no graph behind it; compute it "
+      "from a tensor with requires_grad=True, outside no_grad()");
+}
+
 /// Where the gradient of `input` leaves the graph.
 inline Edge target_edge(const at::Tensor& input) {
   if (const auto& node = input.grad_fn()) {

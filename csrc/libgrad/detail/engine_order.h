@@ -66,4 +66,13 @@ class EngineOrder {
   std::priority_queue<Task> ready_;
 };
 
+/// Ids in the order of backward.
+inline std::vector<Index> ids_in_order(const Graph& graph) {
+  std::vector<Index> ids(graph.nodes.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    ids[graph.nodes[i].order] = static_cast<Index>(i);
+  }
+  return ids;
+}
+
 }  // namespace libgrad::detail

@@ -32,7 +32,7 @@ class GraphMemory {
     int64_t nbytes;
     c10::Device device;
     bool exclusive = false;  // whatever the count says
-    bool root = false;       // of a tensor whose references do not count
+    bool root = false;       // a root lies in it
     Index leaf = kNothing;
     Owner owner = Owner::kGraph;  // once `find_owners` has run
     uint32_t tensors = 0;         // on it, in the graph

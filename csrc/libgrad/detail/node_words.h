@@ -7,6 +7,8 @@
 #include <libgrad/detail/saved_nodes.h>
 #include <libgrad/detail/snapshot.h>
 
+#include <array>
+#include <cstdint>
 #include <string_view>
 #include <unordered_map>
 
@@ -54,16 +56,7 @@ class NodeDictionary {
   explicit NodeDictionary(Graph& graph) : graph_(graph) {}
 
   NodeWords operator()(const RawNode& node) {
-    const auto& type = typeid(node);
-    if (&type != last_type_) {
-      const auto [found, is_new] = classes_.try_emplace(&type);
-      if (is_new) {
-        found->second.known = class_of(type);
-      }
-      last_type_ = &type;
-      last_ = &found->second;
-    }
-    auto& words = *last_;
+    auto& words = words_of(typeid(node));
     if (words.name.empty() || has_own_name(words.known)) {
       words.name = graph_.keep(node_name(node.name()));
       words.op = op_of(words.name);
@@ -76,6 +69,18 @@ class NodeDictionary {
   }
 
  private:
+  NodeWords& words_of(const std::type_info& type) {
+    auto& recent = recent_[reinterpret_cast<uintptr_t>(&type) / 16 % 64];
+    if (recent.type != &type) {
+      const auto [found, is_new] = classes_.try_emplace(&type);
+      if (is_new) {
+        found->second.known = class_of(type);
+      }
+      recent = {&type, &found->second};
+    }
+    return *recent.words;
+  }
+
   static bool has_own_name(const KnownNode& known) {
     return known.layout == KnownNode::kCpp ||
            known.layout == KnownNode::kPython ||
@@ -90,8 +95,11 @@ class NodeDictionary {
 
   Graph& graph_;
   std::unordered_map<const std::type_info*, NodeWords> classes_;
-  const std::type_info* last_type_ = nullptr;
-  NodeWords* last_ = nullptr;
+  struct Recent {
+    const std::type_info* type = nullptr;
+    NodeWords* words = nullptr;
+  };
+  std::array<Recent, 64> recent_;  // by address: found without the map
 };
 
 }  // namespace libgrad::detail

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <libgrad/detail/identity.h>
+
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
@@ -16,6 +18,11 @@
 #include <vector>
 
 namespace libgrad {
+
+namespace detail {
+class GraphTaker;
+class TensorFinder;
+}  // namespace detail
 
 /// A place in one of the lists of a `Graph`, or nothing.
 using Index = uint32_t;
@@ -79,6 +86,7 @@ struct GraphSaved {
   bool hooks = false;   // packed by hooks
   bool output = false;  // an output of the forward operation itself
   bool nested = false;  // a nested tensor: no shape
+  bool number = false;  // a number of the program: the 2 of x * 2
   Slice shape;          // of `Graph::ints`
   at::ScalarType dtype = at::ScalarType::Undefined;
   c10::Device device = c10::Device(c10::kCPU);
@@ -186,11 +194,15 @@ class Graph {
   ~Graph() = default;
 
  private:
+  friend class detail::GraphTaker;
+  friend class detail::TensorFinder;
+
   template <class T>
   static std::span<const T> part(const std::vector<T>& list, Slice slice) {
     return std::span<const T>(list).subspan(slice.first, slice.count);
   }
 
+  detail::GraphIdentity identity_;
   std::deque<std::string> strings_;  // moves keep addresses
   std::unordered_map<std::string_view, std::string_view> known_;
 };

@@ -10,8 +10,10 @@
 #include <libgrad/detail/engine_order.h>
 #include <libgrad/detail/fill_origins.h>
 #include <libgrad/detail/graph_memory.h>
+#include <libgrad/detail/keep_sizes.h>
 #include <libgrad/detail/node_words.h>
 #include <libgrad/detail/pointer_index.h>
+#include <libgrad/detail/span_of.h>
 
 #include <limits>
 #include <sstream>
@@ -19,16 +21,6 @@
 #include <utility>
 
 namespace libgrad::detail {
-
-/// The sizes as numbers; -1 for one that is a symbol.
-inline Slice keep_sizes(Graph& graph, c10::SymIntArrayRef sizes) {
-  const Slice slice{
-      static_cast<Index>(graph.ints.size()), static_cast<Index>(sizes.size())};
-  for (const auto& size : sizes) {
-    graph.ints.push_back(size.maybe_as_int().value_or(-1));
-  }
-  return slice;
-}
 
 /// Reads the graph behind some edges, which must outlive it.
 class GraphTaker {
@@ -51,7 +43,7 @@ class GraphTaker {
   }
 
   Graph take() && {
-    for (size_t i = 0; i < nodes_.size(); ++i) {  // grows meanwhile
+    for (size_t i = 0; i < addresses().size(); ++i) {  // grows meanwhile
       read(static_cast<Index>(i));
     }
     finish_memory();
@@ -64,8 +56,10 @@ class GraphTaker {
   }
 
  private:
+  std::vector<void*>& addresses() { return graph_.identity_.nodes; }
+
   Index id_of(const NodePtr& node) {
-    const auto id = static_cast<Index>(nodes_.size());
+    const auto id = static_cast<Index>(addresses().size());
     // What has one owner, an edge, was never met before and will not be again.
     if (node.use_count() > 1) {
       const auto [found, is_new] = ids_.emplace(node.get(), id);
@@ -74,12 +68,12 @@ class GraphTaker {
       }
     }
     TORCH_CHECK(id != kNothing, "graph: more than 4294967294 nodes");
-    nodes_.push_back(node.get());
+    addresses().push_back(node.get());
     return id;
   }
 
   void read(Index id) {
-    RawNode& source = *nodes_[id];
+    RawNode& source = *static_cast<RawNode*>(addresses()[id]);
     const auto words = dictionary_(source);
     auto& node = graph_.nodes.emplace_back();
     node.name = words.name;
@@ -148,6 +142,8 @@ class GraphTaker {
     }
     memory_.hold_leaf(leaf, id);
     node.has_grad = leaf.unsafeGetTensorImpl()->grad().defined();
+    graph_.identity_.leaves.push_back(
+        {keep_address(leaf.unsafeGetTensorImpl()), id});
     const auto name = names_.find(leaf.unsafeGetTensorImpl());
     if (name != names_.end()) {
       node.leaf = name->second;
@@ -207,6 +203,7 @@ class GraphTaker {
     saved.dtype = c10::typeMetaToScalarType(impl.dtype());
     saved.device = device_of(impl);
     saved.nested = impl.is_nested();
+    saved.number = impl.is_wrapped_number();
     if (saved.nested) {
       return;
     }
@@ -230,7 +227,8 @@ class GraphTaker {
       }
       auto& saved = graph_.saved[i];
       saved.leaf = memory_.leaf_of(tensors_[i]);
-      const Index storage = memory_.tensor(tensors_[i]).storage;
+      const auto& tensor = memory_.tensor(tensors_[i]);
+      const Index storage = tensor.storage;
       if (storage == kNothing) {
         continue;
       }
@@ -238,6 +236,10 @@ class GraphTaker {
         places[storage] = add_storage(memory_.storages()[storage]);
       }
       saved.storage = places[storage];
+      const auto& held = memory_.storages()[storage];
+      if (held.owner != Owner::kGraph || held.root) {
+        find_part(*tensor.impl, static_cast<Index>(i), held.nbytes);
+      }
       if (last[storage] != saved.node) {
         last[storage] = saved.node;
         count_bytes(graph_.storages[saved.storage], graph_.nodes[saved.node]);
@@ -250,7 +252,16 @@ class GraphTaker {
     graph_.storages.push_back(
         {storage.nbytes, storage.device, storage.owner, storage.root});
     count_bytes(graph_.storages.back(), graph_);
+    if (storage.owner != Owner::kGraph || storage.root) {
+      graph_.identity_.memories.push_back({keep_address(storage.impl), place});
+    }
     return place;
+  }
+
+  void find_part(const c10::TensorImpl& impl, Index place, int64_t nbytes) {
+    if (!fills(impl, graph_.saved[place].nbytes, nbytes)) {
+      graph_.identity_.parts.push_back({place, span_of(impl)});
+    }
   }
 
   /// Adds the bytes of `storage` to those of a node, or of the graph.
@@ -265,24 +276,11 @@ class GraphTaker {
   Graph graph_;
   NodeDictionary dictionary_{graph_};
   GraphMemory memory_;
-  PointerIndex packs_;           // hooks that were asked what they need
-  std::vector<RawNode*> nodes_;  // by id
-  std::vector<Index> tensors_;   // of graph_.saved, in memory_
+  PointerIndex packs_;          // hooks that were asked what they need
+  std::vector<Index> tensors_;  // of graph_.saved, in memory_
   PointerIndex ids_;
   std::unordered_map<const c10::TensorImpl*, std::string_view> names_;
 };
-
-/// Throws unless there is a graph behind `tensor`, the argument `i` of graph().
-inline void check_root(const at::Tensor& tensor, size_t i) {
-  TORCH_CHECK(
-      tensor.defined() && tensor.requires_grad(),
-      "graph: tensor ",
-      i,
-      " (",
-      describe(tensor),
-      ") does not require grad, so there is no graph behind it; compute it "
-      "from a tensor with requires_grad=True, outside no_grad()");
-}
 
 /// The graph behind `roots`, the edges of `tensors` among them.
 inline Graph take_graph(
