@@ -47,6 +47,12 @@ void bind_unused(py::module_& m) {
           "__len__",
           [](const UnusedParams& self) { return self.params.size(); })
       .def("__getitem__", item_of)
+      .def(
+          "__iter__",
+          [](const UnusedParams& self) {
+            const py::list list = py::cast(self.params);
+            return py::iter(list);
+          })
       .def("__str__", [](const UnusedParams& self) { return self.text; })
       .def("__repr__", [](const UnusedParams& self) {
         return "UnusedParams(" + std::to_string(self.params.size()) +

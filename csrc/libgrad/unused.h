@@ -91,11 +91,17 @@ class UnusedAnswer {
     const auto owner = module_of(name);
     if (why.reason == "no trace" && modules_.miss(owner)) {
       why.reason = "module not in graph";
-      why.text = "no node of the graph comes from '" + std::string(owner) +
-                 "': it did not run, or what it made is not used here, or it "
+      why.text = no_node_from(owner) +
+                 ": it did not run, or what it made is not used here, or it "
                  "ran under no_grad()";
+    } else if (why.reason == "elsewhere" && modules_.miss(owner)) {
+      why.text += "; " + no_node_from(owner);
     }
     result_.params.push_back({name, why.reason, why.node, std::move(why.text)});
+  }
+
+  static std::string no_node_from(std::string_view module) {
+    return "no node of the graph comes from '" + plain(module) + '\'';
   }
 
   Absence overwritten(Index node) const {
@@ -124,9 +130,9 @@ class UnusedAnswer {
                place,
                node_words(graph_, id) + ": " + field_words(saved) + ", " +
                    saved_words(graph_, saved, usual) +
-                   (param == names_.end()
-                        ? ""
-                        : ", in the memory of '" + param->second + '\'') +
+                   (param == names_.end() ? ""
+                                          : ", in the memory of '" +
+                                                plain(param->second) + '\'') +
                    where_words(node)});
         }
       }
@@ -156,8 +162,8 @@ class UnusedAnswer {
     text = "no gradient comes to " + count_words(result_.params.size()) +
            " of " + all + ':';
     for (const auto& param : result_.params) {
-      text += "\n  " + param.name + "  [" + std::string(param.reason) + "]  " +
-              param.text;
+      text += "\n  " + plain(param.name) + "  [" + std::string(param.reason) +
+              "]  " + param.text;
     }
     write_ends();
   }
@@ -196,7 +202,7 @@ class UnusedAnswer {
 ///     found.params[0].reason;  // "cut"
 ///     found.text;              // a report
 ///
-/// A Function that gives no gradient at its own will is not seen. Throws
+/// A Function that gives no gradient to one of its inputs is not seen. Throws
 /// c10::Error when a tensor is undefined.
 inline UnusedParams unused(
     const Graph& graph,

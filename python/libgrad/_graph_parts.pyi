@@ -1,6 +1,6 @@
 """The classes of a Graph and its parts, which are in `_C`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 import torch
@@ -351,11 +351,17 @@ class GraphEnd:
     @property
     def text(self) -> str: ...
 
-class UnusedParams(Sequence[UnusedParam]):
-    """Parameters without gradient; see `Graph.unused`. A report as text."""
+class UnusedParams:
+    """Parameters without gradient, in a sequence; see `Graph.unused`. A report as text."""
 
     @property
     def ends(self) -> list[GraphEnd]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[UnusedParam]: ...
+    @overload
+    def __getitem__(self, key: int) -> UnusedParam: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[UnusedParam]: ...
 
 class Record:
     """libgrad::Record."""

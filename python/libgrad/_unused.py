@@ -23,20 +23,14 @@ def unused(graph: Graph, params: Params) -> UnusedParams:
     - "no trace": nothing in the graph shows a use of it.
 
     >>> model = torch.nn.ModuleDict({"body": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 1)})
-    >>> loss = torch.nn.functional.linear(model.body(torch.ones(1, 2)), model.head.weight.detach())
-    >>> print(libgrad.graph(loss.sum(), params=model).unused(model))
-    no gradient comes to 2 of 4 parameters:
-      head.weight: cut (its values were used without it (detach(), .data, no_grad(), or ...
-      head.bias: no trace (nothing in the graph shows a use of it)
-    tensors that came in without gradient, as data do and what is detached:
-      node 1, MmBackward0: mat2, float32 [2, 1], in the memory of 'head.weight'
-      node 2, AddmmBackward0: mat1, float32 [1, 2]
+    >>> hidden = model.body(torch.ones(1, 2))
+    >>> loss = torch.nn.functional.linear(hidden, model.head.weight.detach()).sum()
+    >>> [param.reason for param in libgrad.graph(loss).unused(model)]
+    ['cut', 'no trace']
 
-    A Function that gives no gradient at its own will is not seen, nor is a use without gradient in
-    an operator that saves nothing, such as a sum.
-
-    Args:
-        params: A module, a dict of tensors, or pairs such as ``model.named_parameters()``.
+    `params` is a module, a dict of tensors, or pairs such as ``model.named_parameters()``. Not seen
+    are a Function (or a compiled graph) that gives no gradient to one of its inputs, and a use
+    without gradient in an operator that saves nothing, such as a sum.
 
     Returns:
         UnusedParams: A sequence of `UnusedParam` with `name`, `reason`, `node` (the id of the one
@@ -52,4 +46,4 @@ def unused(graph: Graph, params: Params) -> UnusedParams:
     return _C.unused(graph, named(params, "unused"))
 
 
-Graph.unused = unused  # type: ignore[method-assign]
+Graph.unused = unused  # type: ignore[assignment, method-assign]

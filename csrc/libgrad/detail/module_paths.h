@@ -37,7 +37,7 @@ class ModulePaths {
   /// where it is used, names and paths start at the same module.
   void learn(std::string_view name, Index leaf) {
     const auto owner = module_of(name);
-    agree_ |= !owner.empty() && starts_with(of_leaf_[leaf], owner);
+    agree_ |= !owner.empty() && of_leaf_[leaf] == owner;
   }
 
   /// True when it is sure that no node comes from `module` or what is in it.

@@ -44,7 +44,7 @@ class PathCount {
   /// Hexadecimal digits; those of 2^4096 when not exact.
   std::string hex() const {
     if (more_) {
-      return '1' + std::string(kLimbs * 16 - 16, '0');
+      return '1' + std::string(kLimbs * 16, '0');
     }
     std::string text;
     for (size_t i = high_.size() + 1; i-- > 0;) {
@@ -88,7 +88,7 @@ class PathCount {
   }
 
  private:
-  static constexpr size_t kLimbs = 65;  // of which the last one is too many
+  static constexpr size_t kLimbs = 64;  // `low_` among them
 
   /// Adds `b` and `carry` to `a`; returns what is carried.
   static uint64_t add(uint64_t& a, uint64_t b, uint64_t carry) {

@@ -66,9 +66,9 @@ class PathText {
     const auto& node = graph_.nodes[path_[i]];
     const auto id = std::to_string(path_[i]);
     std::string text = std::string(width_ + 2 - id.size(), ' ') + id + ' ' +
-                       (has_brackets_ ? bracket : " ") + std::string(node.name);
+                       (has_brackets_ ? bracket : " ") + plain(node.name);
     if (!node.leaf.empty()) {
-      text += " (" + std::string(node.leaf) + ')';
+      text += " (" + plain(node.leaf) + ')';
     }
     if (edges_[i] > 1) {
       text += ' ' + times_words(edges_[i]);

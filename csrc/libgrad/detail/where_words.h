@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <libgrad/detail/draw_escape.h>
 #include <libgrad/detail/draw_words.h>
 
 #include <string>
@@ -13,10 +14,10 @@ inline std::string where_words(const GraphNode& node) {
   const auto& origin = node.origin;
   std::string words;
   if (!origin.module.empty()) {
-    words += "  " + std::string(origin.module);
+    words += "  " + plain(origin.module);
   }
   if (!origin.file.empty()) {
-    words += (words.empty() ? "  " : ", ") + std::string(origin.file) + ':' +
+    words += (words.empty() ? "  " : ", ") + plain(origin.file) + ':' +
              std::to_string(origin.line);
   }
   return words;
@@ -24,16 +25,15 @@ inline std::string where_words(const GraphNode& node) {
 
 /// "node 3, AddmmBackward0".
 inline std::string node_words(const Graph& graph, Index id) {
-  return "node " + std::to_string(id) + ", " +
-         std::string(graph.nodes[id].name);
+  return "node " + std::to_string(id) + ", " + plain(graph.nodes[id].name);
 }
 
 /// "x (node 3)" of a leaf with a name, or else "node 3, AccumulateGrad".
 inline std::string leaf_words(const Graph& graph, Index id) {
   const auto& node = graph.nodes[id];
-  return node.leaf.empty() ? node_words(graph, id)
-                           : '\'' + std::string(node.leaf) + "' (node " +
-                                 std::to_string(id) + ')';
+  return node.leaf.empty()
+             ? node_words(graph, id)
+             : '\'' + plain(node.leaf) + "' (node " + std::to_string(id) + ')';
 }
 
 }  // namespace libgrad::detail
