@@ -38,6 +38,11 @@ class GraphMemory {
     uint32_t tensors = 0;         // on it, in the graph
   };
 
+  void reserve(size_t count) {
+    tensors_.reserve(count);
+    storages_.reserve(count);
+  }
+
   /// One more reference of the graph to `tensor`, by C++ or by Python; its
   /// place among those that the graph holds.
   Index hold(const at::Tensor& tensor, bool by_python = false) {

@@ -14,6 +14,7 @@
 #include <libgrad/detail/node_words.h>
 #include <libgrad/detail/pointer_index.h>
 #include <libgrad/detail/span_of.h>
+#include <libgrad/detail/walk_graph.h>
 
 #include <limits>
 #include <sstream>
@@ -27,8 +28,7 @@ class GraphTaker {
  public:
   explicit GraphTaker(const edge_list& roots) {
     for (const auto& root : roots) {
-      const Index node = id_of(root.function);
-      graph_.roots.push_back({node, root.input_nr});
+      walk_.start_from(root);
     }
   }
 
@@ -43,7 +43,13 @@ class GraphTaker {
   }
 
   Graph take() && {
-    for (size_t i = 0; i < addresses().size(); ++i) {  // grows meanwhile
+    walk_.run();
+    const auto count = walk_.nodes().size();
+    reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+      if (i + kAhead < count) {
+        prefetch(walk_.node(i + kAhead));
+      }
       read(static_cast<Index>(i));
     }
     finish_memory();
@@ -52,28 +58,33 @@ class GraphTaker {
       graph_.nodes[order[i]].order = static_cast<Index>(i);
     }
     fill_origins(graph_);
+    graph_.identity_.nodes = std::move(walk_.nodes());
     return std::move(graph_);
   }
 
  private:
-  std::vector<void*>& addresses() { return graph_.identity_.nodes; }
+  static constexpr size_t kAhead = 8;  // nodes
 
-  Index id_of(const NodePtr& node) {
-    const auto id = static_cast<Index>(addresses().size());
-    // What has one owner, an edge, was never met before and will not be again.
-    if (node.use_count() > 1) {
-      const auto [found, is_new] = ids_.emplace(node.get(), id);
-      if (!is_new) {
-        return found;
-      }
+  /// Asks for what is read of a node, while others are read.
+  static void prefetch(const RawNode& node) {
+    const auto* const place = reinterpret_cast<const char*>(&node);
+    for (size_t line = 0; line < 5; ++line) {
+      __builtin_prefetch(place + 64 * line);
     }
-    TORCH_CHECK(id != kNothing, "graph: more than 4294967294 nodes");
-    addresses().push_back(node.get());
-    return id;
+  }
+
+  /// Most nodes take one gradient and save a tensor, if any.
+  void reserve(size_t count) {
+    graph_.nodes.reserve(count);
+    graph_.inputs.reserve(count);
+    graph_.saved.reserve(count);
+    graph_.ints.reserve(2 * count);
+    tensors_.reserve(count);
+    memory_.reserve(count);
   }
 
   void read(Index id) {
-    RawNode& source = *static_cast<RawNode*>(addresses()[id]);
+    RawNode& source = walk_.node(id);
     const auto words = dictionary_(source);
     auto& node = graph_.nodes.emplace_back();
     node.name = words.name;
@@ -84,7 +95,7 @@ class GraphTaker {
     node.hooks = count_hooks(source);
     node.origin.op = words.op;
     read_inputs(source, node);
-    read_edges(source, node, id);
+    node.edges = walk_.edges_of(id);
     if (words.known.layout == KnownNode::kLeaf) {
       read_leaf(source, node, id);
     } else {
@@ -115,22 +126,6 @@ class GraphTaker {
         node.stream = graph_.keep(stream.str());
       }
     }
-  }
-
-  void read_edges(RawNode& source, GraphNode& node, Index id) {
-    node.edges.first = static_cast<Index>(graph_.edges.size());
-    const auto& edges = source.next_edges();
-    for (size_t i = 0; i < edges.size(); ++i) {
-      if (edges[i].is_valid()) {
-        graph_.edges.push_back(
-            {id,
-             static_cast<Index>(i),
-             id_of(edges[i].function),
-             edges[i].input_nr});
-      }
-    }
-    node.edges.count =
-        static_cast<Index>(graph_.edges.size()) - node.edges.first;
   }
 
   void read_leaf(RawNode& source, GraphNode& node, Index id) {
@@ -274,11 +269,11 @@ class GraphTaker {
   }
 
   Graph graph_;
+  GraphWalk walk_{graph_};
   NodeDictionary dictionary_{graph_};
   GraphMemory memory_;
   PointerIndex packs_;          // hooks that were asked what they need
   std::vector<Index> tensors_;  // of graph_.saved, in memory_
-  PointerIndex ids_;
   std::unordered_map<const c10::TensorImpl*, std::string_view> names_;
 };
 
