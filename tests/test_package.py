@@ -7,6 +7,7 @@ import ast
 import doctest
 import importlib.metadata
 import inspect
+import itertools
 import operator
 import os
 import pickle
@@ -25,6 +26,7 @@ from libgrad import _C, _build_info
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(_C.__file__).parent
+GRAPH_STUBS = ("_graph_parts.pyi", "_graph_answers.pyi")
 TORCH_MINOR = ".".join(torch.__version__.split("+")[0].split(".")[:2])
 PUBLIC = [name for name in libgrad.__all__ if name not in {"__version__", "functional"}]
 PUBLIC += [f"functional.{name}" for name in libgrad.functional.__all__]
@@ -115,7 +117,7 @@ def test_signature_is_torchs(name):
 
 
 def test_stub_names_what_the_extension_has():
-    stubs = [PACKAGE / name for name in ("_C.pyi", "_graph_parts.pyi")]
+    stubs = [PACKAGE / name for name in ("_C.pyi", *GRAPH_STUBS)]
     body = [d for stub in stubs for d in ast.parse(stub.read_text(encoding="utf-8")).body]
     names = {d.name for d in body if isinstance(d, (ast.FunctionDef, ast.ClassDef))}
     names |= {d.target.id for d in body if isinstance(d, ast.AnnAssign)}
@@ -138,8 +140,11 @@ def test_stub_names_what_the_extension_has():
         "include/libgrad/draw.h",
         "include/libgrad/linear.h",
         "include/libgrad/python.h",
+        "include/libgrad/plan.h",
         "include/libgrad/record.h",
         "include/libgrad/split.h",
+        "include/libgrad/unused.h",
+        "include/libgrad/why.h",
         "include/nlohmann/json.hpp",
         "share/cmake/libgrad/libgradConfig.cmake",
         "share/cmake/libgrad/libgradConfigVersion.cmake",
@@ -264,8 +269,8 @@ def test_the_stub_says_what_the_extension_says() -> None:
 
 
 def test_the_stub_of_graphs_says_what_their_classes_have() -> None:
-    path = next(p for p in (Path(root) / "_graph_parts.pyi" for root in libgrad.__path__))
-    for stub in ast.parse(path.read_text(encoding="utf-8")).body:
+    bodies = [ast.parse((PACKAGE / name).read_text(encoding="utf-8")).body for name in GRAPH_STUBS]
+    for stub in itertools.chain(*bodies):
         if isinstance(stub, ast.ClassDef):
             theirs = {name for name in vars(getattr(_C, stub.name)) if not name.startswith("_")}
             ours = {d.name for d in stub.body if isinstance(d, ast.FunctionDef)}

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from ._graph_parts import *  # noqa: F403  # its classes are in the extension, too
+from ._graph_answers import *  # noqa: F403  # its classes are in the extension, too
+from ._graph_parts import *  # noqa: F403
 from ._graph_parts import Graph
 
 __version__: str
