@@ -26,7 +26,7 @@ from libgrad import _C, _build_info
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(_C.__file__).parent
-GRAPH_STUBS = ("_graph_parts.pyi", "_graph_answers.pyi")
+GRAPH_STUBS = ("_graph_parts.pyi", "_graph_answers.pyi", "_findings.pyi")
 TORCH_MINOR = ".".join(torch.__version__.split("+")[0].split(".")[:2])
 PUBLIC = [name for name in libgrad.__all__ if name not in {"__version__", "functional"}]
 PUBLIC += [f"functional.{name}" for name in libgrad.functional.__all__]
@@ -131,6 +131,7 @@ def test_stub_names_what_the_extension_has():
         "py.typed",
         "_C.pyi",
         "include/libgrad/diff.h",
+        "include/libgrad/doctor.h",
         "include/libgrad/libgrad.h",
         "include/libgrad/functional.h",
         "include/libgrad/grad.h",

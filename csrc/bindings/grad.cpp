@@ -1,6 +1,7 @@
 #include "arguments.h"
 #include "docs.h"
 #include "operands.h"
+#include "watch.h"
 
 using libgrad::detail::EngineScope;
 using libgrad::detail::root_edge;
@@ -108,6 +109,9 @@ PyObject* run_backward(const std::array<PyObject*, 6>& args, bool dispatch) {
   Py_RETURN_NONE;
 }
 
+PyObject* public_grad = nullptr;
+PyObject* public_backward = nullptr;
+
 /// `self` is the module for the public function, null for the one that
 /// libgrad._overrides calls when __torch_function__ has declined.
 PyObject* grad(
@@ -128,6 +132,9 @@ PyObject* grad(
        "allow_unused",
        "is_grads_batched",
        "materialize_grads"});
+  if (const auto result = call_watch(public_grad, args, positional, keywords)) {
+    return *result;
+  }
   return run_grad(signature.parse(args, positional, keywords), self != nullptr);
   END_HANDLE_TH_ERRORS
 }
@@ -147,6 +154,10 @@ PyObject* backward(
        "create_graph",
        "grad_variables",
        "inputs"});
+  if (const auto result =
+          call_watch(public_backward, args, positional, keywords)) {
+    return *result;
+  }
   return run_backward(
       signature.parse(args, positional, keywords), self != nullptr);
   END_HANDLE_TH_ERRORS
@@ -160,6 +171,8 @@ void bind_grad(py::module_& m) {
       fast_method("backward", backward, docs::kBackward);
   define(m, "grad", &grad_def, m.ptr());
   define(m, "backward", &backward_def, m.ptr());
+  public_grad = m.attr("grad").ptr();  // the module keeps them
+  public_backward = m.attr("backward").ptr();
   define(m, "_grad", &grad_def, nullptr);
   define(m, "_backward", &backward_def, nullptr);
 }

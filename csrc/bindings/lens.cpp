@@ -16,19 +16,7 @@ namespace {
 std::shared_ptr<Graph> graph_of(
     const py::tuple& roots,
     std::vector<std::pair<std::string, at::Tensor>> params) {
-  libgrad::edge_list edges;
-  libgrad::variable_list tensors;
-  for (const auto& root : roots) {
-    if (libgrad::detail::is_gradient_edge(root)) {
-      edges.push_back(libgrad::detail::unpack_gradient_edge(root));
-      libgrad::detail::check_edge(
-          "graph", "tensors", edges.size() - 1, edges.back());
-    } else {
-      tensors.push_back(root.cast<at::Tensor>());
-      libgrad::detail::check_root(tensors.back(), edges.size());
-      edges.push_back(libgrad::detail::root_edge(tensors.back()));
-    }
-  }
+  const auto [edges, tensors] = roots_of(roots, "graph");
   return std::make_shared<Graph>(
       libgrad::detail::take_graph(edges, tensors, params));
 }
@@ -46,6 +34,24 @@ Parts<GraphNode> leaves(const std::shared_ptr<Graph>& graph) {
 }
 
 }  // namespace
+
+std::pair<libgrad::edge_list, libgrad::variable_list> roots_of(
+    const py::tuple& roots, const char* function) {
+  libgrad::edge_list edges;
+  libgrad::variable_list tensors;
+  for (const auto& root : roots) {
+    if (libgrad::detail::is_gradient_edge(root)) {
+      edges.push_back(libgrad::detail::unpack_gradient_edge(root));
+      libgrad::detail::check_edge(
+          function, "tensors", edges.size() - 1, edges.back());
+    } else {
+      tensors.push_back(root.cast<at::Tensor>());
+      libgrad::detail::check_root(tensors.back(), edges.size(), function);
+      edges.push_back(libgrad::detail::root_edge(tensors.back()));
+    }
+  }
+  return {std::move(edges), std::move(tensors)};
+}
 
 void bind_lens(py::module_& m) {
   bind_graph_parts(m);

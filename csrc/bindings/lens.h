@@ -6,6 +6,9 @@
 
 #include <libgrad/detail/snapshot.h>
 
+#include <torch/csrc/autograd/edge.h>
+#include <torch/csrc/autograd/variable.h>
+
 #include <memory>
 #include <string>
 
@@ -76,6 +79,11 @@ std::string repr(const Part<libgrad::GraphEdge>& part);
 std::string repr(const Part<libgrad::GraphRoot>& part);
 std::string repr(const Part<libgrad::GraphStorage>& part);
 std::string repr(const libgrad::Graph& graph);
+
+/// Where the graphs behind tensors and GradientEdges, the arguments of
+/// `function`, begin, and those that are tensors.
+std::pair<torch::autograd::edge_list, std::vector<at::Tensor>> roots_of(
+    const py::tuple& roots, const char* function);
 
 /// Makes the classes of the parts.
 void bind_graph_parts(py::module_& m);

@@ -251,12 +251,16 @@ inline void backward(
   detail::check_inputs(detail::kBackward, options.inputs);
   const auto seeds = detail::make_seeds(
       detail::kBackward, tensors, options.grad_tensors, /*batched=*/false);
-  torch::autograd::backward(
-      tensors,
-      seeds,
-      options.retain_graph,
-      options.create_graph,
-      options.inputs);
+  detail::explained(
+      [&] {
+        torch::autograd::backward(
+            tensors,
+            seeds,
+            options.retain_graph,
+            options.create_graph,
+            options.inputs);
+      },
+      [&] { return detail::edges(tensors, detail::root_edge); });
 }
 
 /// The same from edges of the graph, and into edges of it.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <libgrad/diff.h>
+#include <libgrad/doctor.h>
 #include <libgrad/draw.h>
 #include <libgrad/function.h>
 #include <libgrad/functional.h>

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <libgrad/detail/announced.h>
 #include <libgrad/detail/origins.h>
 
 #include <atomic>

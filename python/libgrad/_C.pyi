@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
+from ._findings import *  # noqa: F403
 from ._graph_answers import *  # noqa: F403  # its classes are in the extension, too
 from ._graph_parts import *  # noqa: F403
 from ._graph_parts import Graph

@@ -10,6 +10,7 @@ from . import _unused as _unused
 from . import functional
 from ._alive import AliveGraph, AliveGraphs, Holder, alive
 from ._C import (
+    Finding,
     __version__,
     backward,
     grad,
@@ -17,6 +18,9 @@ from ._C import (
     is_inference_mode_enabled,
 )
 from ._check import check
+from ._doctor import diagnose, doctor
+from ._doctor_report import Findings, SilentWriteWarning
+from ._freeze import Frozen, freeze
 from ._function import Function
 from ._gradcheck import GradcheckError, gradcheck, gradgradcheck
 from ._graph import Node, node, print_graph
@@ -35,18 +39,25 @@ from ._record import record
 __all__ = [
     "AliveGraph",
     "AliveGraphs",
+    "Finding",
+    "Findings",
+    "Frozen",
     "Function",
     "GradcheckError",
     "Graph",
     "Holder",
     "Node",
+    "SilentWriteWarning",
     "__version__",
     "alive",
     "backward",
     "check",
     "cmake_dir",
     "detect_anomaly",
+    "diagnose",
+    "doctor",
     "enable_grad",
+    "freeze",
     "functional",
     "grad",
     "gradcheck",

@@ -6,6 +6,7 @@ import argparse
 
 from . import __version__, cmake_dir, include_dir
 from ._check.command import add_arguments as add_check_arguments
+from ._doctor_command import add_arguments as add_doctor_arguments
 from ._draw import add_arguments as add_graph_arguments
 
 
@@ -27,6 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     add_check_arguments(checker)
     drawer = commands.add_parser("graph", help="draw the graph behind what a function returns")
     add_graph_arguments(drawer)
+    doctor = commands.add_parser(
+        "doctor", help="run a program; say who changed what it needs"
+    )
+    add_doctor_arguments(doctor)
     options = parser.parse_args(arguments)
 
     if options.includedir or options.cmakedir:
@@ -52,6 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
         from ._draw import command as draw_command
 
         return draw_command(options)
+    if options.command == "doctor":
+        from ._doctor_command import command as doctor_command
+
+        return doctor_command(options)
     parser.print_help()
     return 2
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import Module
 
 from . import _C
 
 __all__ = ["record"]
 
-_FOLDERS = [f"{Path(module.__file__).parent}/" for module in (torch, _C) if module.__file__]
+LIBRARIES = tuple(  # below whose calls the user's line is
+    f"{Path(file).parent}/" for file in (torch.__file__, _C.__file__, __file__) if file
+)
 
 
 class _Names:
@@ -40,6 +44,7 @@ class _Thread(threading.local):
         self.records = 0
         self.running: list[_Names] | None = None  # modules, by what names them; while recording
         self.known: dict[tuple[int, str], _Names] = {}  # of modules called from outside of theirs
+        self.ran: deque[tuple[str, weakref.ref[Module]]] = deque(maxlen=64)  # these; kept on
 
     def root(self, module: Module) -> _Names:
         """Return names for a module that is called, but not as a submodule of the one around."""
@@ -47,10 +52,26 @@ class _Thread(threading.local):
         names = self.known.get((id(module), prefix))
         if names is None or names.numbers[id(module)][0]() is not module:
             names = self.known[id(module), prefix] = _Names(module, prefix)
+            self.ran.append((prefix, weakref.ref(module)))
         return names
 
 
 _thread = _Thread()
+
+
+def named_parameters_of_modules_that_ran() -> list[tuple[str, Tensor]]:
+    """Return parameters and buffers of those that this thread has called under `record`."""
+    named: list[tuple[str, Tensor]] = []
+    for prefix, reference in _thread.ran:
+        if (module := reference()) is not None:
+            for tensors in (module.named_parameters(prefix), module.named_buffers(prefix)):
+                named.extend(tensors)
+    return named
+
+
+def set_libraries() -> None:
+    """Tell the extension where the code is below which the user's line is."""
+    _C.set_libraries(LIBRARIES)
 
 
 def _watched(call_of_torch: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,7 +141,7 @@ class record:
         self._entered: list[tuple[int, Any]] = []
 
     def __enter__(self) -> record:
-        _C.set_libraries(_FOLDERS)
+        set_libraries()
         guard = _C.Record()
         guard.__enter__()
         self._entered.append((threading.get_ident(), guard))

@@ -44,11 +44,14 @@ inline Edge root_edge(const at::Tensor& output) {
   return torch::autograd::impl::gradient_edge(output);
 }
 
-/// Throws unless there is a graph behind `tensor`, the argument `i` of graph().
-inline void check_root(const at::Tensor& tensor, size_t i) {
+/// Throws unless there is a graph behind `tensor`, the argument `i` of
+/// `function`.
+inline void check_root(
+    const at::Tensor& tensor, size_t i, const char* function = "graph") {
   TORCH_CHECK(
       tensor.defined() && tensor.requires_grad(),
-      "graph: tensor ",
+      function,
+      ": tensor ",
       i,
       " (",
       describe(tensor),
@@ -150,6 +153,25 @@ inline void check_edge(
       "C++ NestedTensor are not supported with GradientEdge");
 }
 
+/// Adds to an error of the engine what is known of it; set by
+/// <libgrad/doctor.h>.
+inline void (*explain_error)(const edge_list& roots, c10::Error& error) =
+    nullptr;
+
+/// What `run`, which calls the engine, returns; its error explained. `roots()`
+/// are the edges that it starts from.
+template <class Run, class Roots>
+auto explained(const Run& run, const Roots& roots) {
+  try {
+    return run();
+  } catch (c10::Error& error) {
+    if (explain_error != nullptr) {
+      explain_error(roots(), error);
+    }
+    throw;
+  }
+}
+
 /// Runs the engine: gradients at `targets`, or into the leaves.
 inline variable_list execute(
     const edge_list& roots,
@@ -158,8 +180,12 @@ inline variable_list execute(
     bool create_graph,
     bool accumulate,
     const edge_list& targets) {
-  return torch::autograd::Engine::get_default_engine().execute(
-      roots, seeds, keep_graph, create_graph, accumulate, targets);
+  return explained(
+      [&] {
+        return torch::autograd::Engine::get_default_engine().execute(
+            roots, seeds, keep_graph, create_graph, accumulate, targets);
+      },
+      [&] { return roots; });
 }
 
 }  // namespace libgrad::detail

@@ -21,11 +21,7 @@ class Lines {
     }
     auto [found, is_new] = lines_.try_emplace({place.key, place.at});
     if (is_new) {
-      auto [file, line] =
-          place.describe != nullptr
-              ? place.describe(place)
-              : std::pair<std::string, int32_t>(
-                    static_cast<const char*>(place.key), place.at);
+      const auto [file, line] = source_of(place);
       found->second = {graph_.keep(file), static_cast<Index>(line)};
     }
     std::tie(origin.file, origin.line) = found->second;

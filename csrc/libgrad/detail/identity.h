@@ -9,6 +9,7 @@
 
 #include <c10/util/intrusive_ptr.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -30,6 +31,15 @@ struct Span {
 
   bool meets(const Span& other) const {
     return begin < other.end && other.begin < end;
+  }
+  /// Becomes the smallest that has both.
+  void add(const Span& other) {
+    if (begin == end) {
+      *this = other;
+    } else if (other.begin != other.end) {
+      begin = std::min(begin, other.begin);
+      end = std::max(end, other.end);
+    }
   }
 };
 

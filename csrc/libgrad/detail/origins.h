@@ -1,26 +1,17 @@
 /// libgrad/detail/origins.h -- which call made a node, and where it stands.
-///
-/// Relies on (covered by tests/cpp/test_record.cpp):
-/// - the dispatcher, and Python's Function.apply, announce every call to the
-///   callbacks of RecordFunction, which threads of the engine take over from
-///   the thread that started it;
-/// - sequence_number::peek() is the number that the thread's next node gets;
-/// - a node's thread_id() is RecordFunction::currentThreadId() of its maker.
 
 #pragma once
 
-#include <ATen/SequenceNumber.h>
-#include <ATen/record_function.h>
-#include <c10/util/flat_hash_map.h>
-
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <deque>
-#include <memory>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -35,9 +26,19 @@ struct Place {
   std::pair<std::string, int32_t> (*describe)(const Place&) = nullptr;
 };
 
+/// File and line of `place`.
+inline std::pair<std::string, int32_t> source_of(const Place& place) {
+  return place.describe != nullptr
+             ? place.describe(place)
+             : std::pair<std::string, int32_t>(
+                   static_cast<const char*>(place.key), place.at);
+}
+
 /// Where the thread stands, for another language than C++; set by its binding.
-/// Called without locks; must not throw.
-inline Place (*place_of_caller)() = nullptr;
+/// Called without locks; must not throw. Where `library` is not null it becomes
+/// what `name_of_library_call` names: the innermost call, if a library's.
+inline Place (*place_of_caller)(const void** library) = nullptr;
+inline std::string (*name_of_library_call)(const void* library) = nullptr;
 
 /// Where this thread stands, as a Scope of <libgrad/record.h> says.
 struct Here {
@@ -46,21 +47,37 @@ struct Here {
 };
 inline thread_local Here here;
 
+/// Where this thread stands, as far as anybody can tell.
+inline Here where_called(const void** library = nullptr) {
+  Here where = here;
+  if (where.place.key == nullptr && place_of_caller != nullptr) {
+    where.place = place_of_caller(library);
+  }
+  return where;
+}
+
+/// How many writes of operators were seen so far, by <libgrad/detail/spy.h>.
+inline std::atomic<uint64_t> writes_seen = 0;
+
 /// How many nodes of each thread are remembered, at least.
 inline constexpr size_t kRemembered = size_t{1} << 22;
 
 /// What was seen of the nodes of this process, by thread and sequence number.
 class Origins {
  public:
-  struct Entry {
-    uint32_t op = 0;  // of `texts`; 0 for a node that nobody saw made
+  /// A call that makes nodes.
+  struct Site {
+    uint32_t op = 0;  // of `texts`
     uint32_t module = 0;
     Place place;
   };
+  struct Entry : Site {
+    uint64_t writes = 0;  // seen until the node was made
+  };
 
   static Origins& instance() {
-    static Origins origins;
-    return origins;
+    static Origins* const origins = new Origins;  // outlives the interpreter
+    return *origins;
   }
 
   /// A number for `text`, the same for equal ones; 0 for an empty one.
@@ -84,26 +101,28 @@ class Origins {
       const char* overload,
       const Here& where) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const Entry entry{op_locked(name, overload), where.module, where.place};
-    auto& [base, entries] = threads_[thread];
-    if (entries.empty()) {
+    const Mark mark{
+        site_locked(name, overload, where),
+        static_cast<uint32_t>(writes_seen.load(std::memory_order_relaxed))};
+    auto& [base, marks] = marks_of(thread);
+    if (marks.empty()) {
       base = first;
     }
     first = std::max(first, base);
-    if (last > base + entries.size()) {
+    if (last > base + marks.size()) {
       if (last - base > 4 * kRemembered) {
-        entries.clear();  // numbers were set by hand
+        marks.clear();  // numbers were set by hand
         base = first;
       }
-      entries.resize(last - base);
+      marks.resize(last - base);
     }
     for (auto i = first; i < last; ++i) {
-      if (entries[i - base].op == 0) {
-        entries[i - base] = entry;
+      if (marks[i - base].site == 0) {
+        marks[i - base] = mark;
       }
     }
-    while (entries.size() > 2 * kRemembered) {
-      entries.erase(entries.begin(), entries.begin() + kRemembered);
+    while (marks.size() > 2 * kRemembered) {
+      marks.erase(marks.begin(), marks.begin() + kRemembered);
       base += kRemembered;
     }
   }
@@ -115,12 +134,15 @@ class Origins {
     if (found == threads_.end()) {
       return std::nullopt;
     }
-    const auto& [base, entries] = found->second;
-    if (sequence_nr < base || sequence_nr - base >= entries.size() ||
-        entries[sequence_nr - base].op == 0) {
+    const auto& [base, marks] = found->second;
+    if (sequence_nr < base || sequence_nr - base >= marks.size() ||
+        marks[sequence_nr - base].site == 0) {
       return std::nullopt;
     }
-    return entries[sequence_nr - base];
+    const auto& mark = marks[sequence_nr - base];
+    const auto now = writes_seen.load(std::memory_order_relaxed);
+    return Entry{
+        sites_[mark.site], now - (static_cast<uint32_t>(now) - mark.writes)};
   }
 
   bool empty() const {
@@ -131,13 +153,21 @@ class Origins {
   void clear() {
     const std::lock_guard<std::mutex> lock(mutex_);
     threads_.clear();
+    recent_thread_ = {};
   }
 
  private:
-  struct Thread {
-    uint64_t base = 0;  // the sequence number of the first entry
-    std::deque<Entry> entries;
+  /// A node: its call, and how many writes had been seen, without the upper
+  /// half of that number.
+  struct Mark {
+    uint32_t site = 0;  // of `sites_`; 0 for a node that nobody saw made
+    uint32_t writes = 0;
   };
+  struct Thread {
+    uint64_t base = 0;  // the sequence number of the first mark
+    std::deque<Mark> marks;
+  };
+  using SiteKey = std::tuple<uint32_t, uint32_t, const void*, int32_t>;
 
   uint32_t number_locked(std::string_view text) {
     if (const auto found = numbers_.find(text); found != numbers_.end()) {
@@ -149,20 +179,47 @@ class Origins {
     return number;
   }
 
-  /// The number of "name.overload". Names of operators stay where they are,
-  /// but for those of operators that are gone: `known` is looked at again.
-  uint32_t op_locked(const char* name, const char* overload) {
-    const auto place = reinterpret_cast<uintptr_t>(name) / sizeof(void*);
-    auto& known = ops_[place % ops_.size()];
-    if (known.name != name || known.overload != overload ||
-        !is_joined(texts_[known.number], name, overload)) {
-      std::string text = name;
-      if (*overload != '\0') {
-        (text += '.') += overload;
-      }
-      known = {name, overload, number_locked(text)};
+  Thread& marks_of(uint64_t thread) {
+    if (recent_thread_.second == nullptr || recent_thread_.first != thread) {
+      recent_thread_ = {thread, &threads_[thread]};  // stays where it is
     }
-    return known.number;
+    return *recent_thread_.second;
+  }
+
+  /// The number of a call of "name.overload". Names of operators stay where
+  /// they are, but for those of operators that are gone: what is known of them
+  /// is looked at again.
+  uint32_t site_locked(
+      const char* name, const char* overload, const Here& where) {
+    const auto hash = reinterpret_cast<uintptr_t>(name) / sizeof(void*) +
+                      reinterpret_cast<uintptr_t>(where.place.key) / 64 +
+                      static_cast<uintptr_t>(where.place.at) * 7 +
+                      where.module * 131;
+    auto& recent = recent_sites_[hash % recent_sites_.size()];
+    const auto& site = sites_[recent.site];
+    if (recent.name != name || recent.overload != overload ||
+        site.module != where.module || site.place.key != where.place.key ||
+        site.place.at != where.place.at ||
+        !is_joined(texts_[site.op], name, overload)) {
+      recent = {name, overload, find_site(name, overload, where)};
+    }
+    return recent.site;
+  }
+
+  uint32_t find_site(
+      const char* name, const char* overload, const Here& where) {
+    std::string text = name;
+    if (*overload != '\0') {
+      (text += '.') += overload;
+    }
+    const auto op = number_locked(text);
+    const auto [found, is_new] = site_numbers_.emplace(
+        SiteKey{op, where.module, where.place.key, where.place.at},
+        static_cast<uint32_t>(sites_.size()));
+    if (is_new) {
+      sites_.push_back({op, where.module, where.place});
+    }
+    return found->second;
   }
 
   static bool is_joined(
@@ -173,45 +230,20 @@ class Origins {
                      text.starts_with(name) && text.ends_with(overload);
   }
 
-  struct Op {
+  struct RecentSite {
     const char* name = nullptr;
     const char* overload = nullptr;
-    uint32_t number = 0;
+    uint32_t site = 0;
   };
 
   mutable std::mutex mutex_;
   std::deque<std::string> texts_{""};
   std::unordered_map<std::string_view, uint32_t> numbers_{{"", 0}};
+  std::deque<Site> sites_{{}};
+  std::map<SiteKey, uint32_t> site_numbers_;
+  std::array<RecentSite, 1024> recent_sites_{};
   std::unordered_map<uint64_t, Thread> threads_;
-  std::array<Op, 256> ops_{};
+  std::pair<uint64_t, Thread*> recent_thread_{};
 };
-
-/// Number of the first node that a call can have made.
-struct Started : at::ObserverContext {
-  explicit Started(uint64_t next) : next(next) {}
-  uint64_t next;
-};
-
-inline std::unique_ptr<at::ObserverContext> call_starts(
-    const at::RecordFunction&) {
-  return std::make_unique<Started>(at::sequence_number::peek());
-}
-
-/// What a call has made, less what calls inside it have, is its own.
-inline void call_ends(
-    const at::RecordFunction& call, at::ObserverContext* context) {
-  const auto first = static_cast<const Started*>(context)->next;
-  const auto last = at::sequence_number::peek();
-  const auto thread = at::RecordFunction::currentThreadId();
-  if (first >= last || call.threadId() != thread) {
-    return;
-  }
-  Here where = here;
-  if (where.place.key == nullptr && place_of_caller != nullptr) {
-    where.place = place_of_caller();
-  }
-  Origins::instance().settle(
-      thread, first, last, call.name(), call.overload_name(), where);
-}
 
 }  // namespace libgrad::detail

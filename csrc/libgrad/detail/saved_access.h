@@ -75,6 +75,7 @@ struct SavedPlace {
   const at::Tensor* tensor = nullptr;     // where it is held
   bool by_python = false;                 // held by a Python object, not by C++
   const SavedVariable* packed = nullptr;  // where hooks packed it
+  const SavedVariable* variable = nullptr;  // that says so, where one does
 };
 
 /// What `saved` says of itself, under the name `field`.
@@ -82,7 +83,7 @@ inline SavedPlace place_of(
     const SavedVariable& saved,
     std::string_view field,
     Index index = kNothing) {
-  SavedPlace place{field, index};
+  SavedPlace place{.field = field, .index = index, .variable = &saved};
   const auto& tensor = saved.*member(SavedData());
   if (saved.*member(SavedNothing())) {
     return place;

@@ -1,0 +1,28 @@
+/// The calls of Python that a thread is in, read without the GIL.
+
+#pragma once
+
+#include <Python.h>
+
+/// Goes through the frames of this thread, the innermost first. Only what the
+/// thread itself is running is read, which nobody else changes, and no count
+/// of references: the code of a frame is alive as long as the frame is.
+///
+/// Relies on CPython's internal layout of frames (3.10 to 3.13, with the GIL);
+/// `frames_can_be_read` compares it with what the interpreter says.
+class Frames {
+ public:
+  Frames();
+  bool at_end() const { return frame_ == nullptr; }
+  void next();
+  PyCodeObject* code() const;
+  /// What `PyFrame_GetLasti` says.
+  int position() const;
+
+ private:
+  void* frame_;
+};
+
+/// True when `Frames` sees what the interpreter does. Needs the GIL, and a
+/// Python function that is running.
+bool frames_can_be_read();
