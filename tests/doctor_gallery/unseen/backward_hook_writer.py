@@ -1,4 +1,4 @@
-"""The backward hook of a later layer changes the weight that an earlier layer's node still needs."""
+"""The backward hook of a later layer changes the weight an earlier layer still needs."""
 
 import torch
 from torch import nn
