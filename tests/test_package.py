@@ -97,9 +97,13 @@ def test_most_docstrings_have_examples():
     assert without == {
         "AliveGraph",
         "AliveGraphs",
+        "Finding",
+        "Findings",
+        "Frozen",
         "Graph",
         "Holder",
         "Node",
+        "SilentWriteWarning",
         "cmake_dir",
         "include_dir",
         "is_grad_enabled",

@@ -28,9 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_check_arguments(checker)
     drawer = commands.add_parser("graph", help="draw the graph behind what a function returns")
     add_graph_arguments(drawer)
-    doctor = commands.add_parser(
-        "doctor", help="run a program; say who changed what it needs"
-    )
+    doctor = commands.add_parser("doctor", help="run a program; say who changed what it needs")
     add_doctor_arguments(doctor)
     options = parser.parse_args(arguments)
 

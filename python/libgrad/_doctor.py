@@ -88,6 +88,7 @@ def _watch(run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return run(*args, **kwargs)
     outputs = args[0] if args else kwargs.get("outputs", kwargs.get("tensors"))
     silent = any(one._silent for one in mine)
+    del mine  # a traceback keeps what is here
     if silent:
         _warn_of_silent_writes(_roots(outputs))
         silent = len(args) > 3 and not args[3]  # create_graph, where torch calls

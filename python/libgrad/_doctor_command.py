@@ -58,6 +58,7 @@ def command(options: argparse.Namespace) -> int:
         traceback.print_exception(_without_ours(error))
         return 1
     count = len(d.findings())
-    found = f"{count} silent writes, told above" if count else "nothing found"
+    writes = "silent write" if count == 1 else "silent writes"
+    found = f"{count} {writes}, told above" if count else "nothing found"
     print(f"libgrad doctor: {found}", file=sys.stderr)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 
 from . import _C
 from ._C import CallSite, Finding, FindingWrite
@@ -28,6 +27,13 @@ class Findings(tuple[Finding, ...]):
         rows = ["".join(f"<th>{name}</th>" for name in head)]
         rows += ["".join(f"<td>{cell}</td>" for cell in _cells(finding)) for finding in self]
         return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def escape(text: str) -> str:
+    """Return `text` for HTML."""
+    from html import escape  # which few need
+
+    return escape(text)
 
 
 def _place(call: CallSite | FindingWrite) -> str:

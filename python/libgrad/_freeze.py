@@ -38,6 +38,7 @@ class Frozen:
 
     def __init__(self, tensor: Tensor) -> None:
         self._hold = _Hold(tensor)
+        self._tensor = tensor  # a view may have no other name
         weakref.finalize(tensor, self._hold.thaw).atexit = False
 
     def thaw(self) -> None:
@@ -74,10 +75,11 @@ def freeze(tensor: Tensor) -> Frozen:
 
     >>> weight = torch.zeros(2)
     >>> frozen = libgrad.freeze(weight)
-    >>> weight[0] = 1
-    Traceback (most recent call last):
-        ...
-    RuntimeError: freeze: aten::fill_.Tensor would write into a frozen tensor ...
+    >>> try:
+    ...     weight[0] = 1
+    ... except RuntimeError as error:
+    ...     print(str(error).partition(",")[0])
+    freeze: aten::copy_ would write into a frozen tensor (float32 [2] on cpu
     >>> frozen.thaw()
     >>> weight[0] = 1
 

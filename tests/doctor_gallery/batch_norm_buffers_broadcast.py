@@ -18,7 +18,7 @@ EXPECT = {
     "writers": ["aten::copy_"],
     "saved_version": 2,
     "version": 3,
-    "made_by": "aten::copy_",
+    "made_by": "aten::native_batch_norm",
     "module": "1",
 }
 

@@ -1,11 +1,14 @@
-"""A compiled function (backend "eager") returns a sigmoid that its caller multiplies in place."""
+"""A compiled function (backend "eager") returns a sigmoid that its caller multiplies in place.
+
+The line of what runs in a compiled function is its first.
+"""
 
 import torch
 
 
-@torch.compile(backend="eager")
+@torch.compile(backend="eager")  # saves
 def gate(x, weight):
-    return torch.sigmoid(x * weight)  # saves
+    return torch.sigmoid(x * weight)
 
 
 EXPECT = {

@@ -12,7 +12,7 @@ EXPECT = {
     "writers": ["aten::dropout_"],
     "saved_version": 0,
     "version": 1,
-    "made_by": "aten::softmax.int",
+    "made_by": "aten::_softmax",
     "module": None,
 }
 

@@ -11,7 +11,7 @@ EXPECT = {
     "writers": ["aten::index_put_"],
     "saved_version": 2,
     "version": 3,
-    "made_by": "aten::gru_cell",
+    "made_by": "aten::add_.Tensor",
     "module": "",
 }
 

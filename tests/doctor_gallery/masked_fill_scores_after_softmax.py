@@ -24,7 +24,7 @@ EXPECT = {
     "writers": ["aten::masked_fill_.Scalar"],
     "saved_version": 0,
     "version": 1,
-    "made_by": "aten::softmax.int",
+    "made_by": "aten::_softmax",
     "module": "",
 }
 

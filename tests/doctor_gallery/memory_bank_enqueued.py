@@ -12,7 +12,7 @@ EXPECT = {
     "writers": ["aten::copy_"],
     "saved_version": 0,
     "version": 1,
-    "made_by": "aten::t",
+    "made_by": None,
     "module": None,
 }
 

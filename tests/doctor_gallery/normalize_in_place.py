@@ -11,7 +11,7 @@ EXPECT = {
     "writers": ["aten::div_.Tensor"],
     "saved_version": 0,
     "version": 1,
-    "made_by": "aten::linear",
+    "made_by": "aten::addmm",
     "module": None,
 }
 

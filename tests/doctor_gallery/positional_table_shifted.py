@@ -23,7 +23,7 @@ EXPECT = {
     "writers": ["aten::add_.Tensor"],
     "saved_version": 0,
     "version": 1,
-    "made_by": "aten::linspace",
+    "made_by": "aten::linspace.out",
     "module": "0",
 }
 

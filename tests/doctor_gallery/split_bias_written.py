@@ -25,7 +25,7 @@ EXPECT = {
     "writers": ["aten::add_.Tensor"],
     "saved_version": 0,
     "version": 1,
-    "made_by": "aten::linear",
+    "made_by": "aten::addmm",
     "module": "",
 }
 

@@ -11,7 +11,7 @@ EXPECT = {
     "writers": ["aten::copy_"],
     "saved_version": 4,
     "version": 5,
-    "made_by": "aten::select.int",
+    "made_by": None,
     "module": None,
 }
 

@@ -75,9 +75,9 @@ struct SavedContent {
 /// What a node saved, as it was when the node was first seen.
 struct NodeContents {
   Here where;
-  uint64_t writes = 0;                      // seen until then
-  uint64_t number = 0;                      // among all nodes that were read
-  c10::SmallVector<SavedContent, 2> saved;  // one for each place
+  uint64_t writes = 0;  // seen until then
+  uint64_t number = 0;  // among all nodes that were read
+  c10::SmallVector<SavedContent, 2> saved = {};  // one for each place
 };
 
 /// How many nodes are remembered, of those that may still be there.

@@ -16,10 +16,10 @@ namespace libgrad {
 /// A call of an operator: its name, the line of the program that called it and
 /// the module that was running, as far as they were recorded.
 struct CallSite {
-  std::string op;      // "aten::add_.Tensor"; empty when not known
-  std::string file;    // empty when not known
-  int64_t line = 0;    // 0 when not known
-  std::string module;  // "encoder.layers.3"
+  std::string op = {};      // "aten::add_.Tensor"; empty when not known
+  std::string file = {};    // empty when not known
+  int64_t line = 0;         // 0 when not known
+  std::string module = {};  // "encoder.layers.3"
 };
 
 /// An operator that wrote into a saved tensor.

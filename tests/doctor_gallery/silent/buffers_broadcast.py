@@ -11,7 +11,7 @@ EXPECT = {
     "writers": ["aten::copy_"],
     "saved_version": 0,
     "version": 0,
-    "made_by": "aten::ones",
+    "made_by": "aten::fill_.Scalar",
     "module": "",
     "silent": True,
     "outside": False,

@@ -4,7 +4,7 @@ import torch
 
 EXPECT = {
     "node": "MulBackward0",
-    "field": "self",
+    "field": "other",
     "shape": [3],
     "dtype": "float32",
     "writers": [],

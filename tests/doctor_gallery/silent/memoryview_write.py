@@ -10,7 +10,7 @@ EXPECT = {
     "writers": [],
     "saved_version": 0,
     "version": 0,
-    "made_by": "aten::randn",
+    "made_by": "aten::normal_",
     "module": None,
     "silent": True,
     "outside": True,

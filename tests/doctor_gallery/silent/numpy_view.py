@@ -11,7 +11,7 @@ EXPECT = {
     "writers": [],
     "saved_version": 0,
     "version": 0,
-    "made_by": "aten::softmax.int",
+    "made_by": "aten::_softmax",
     "module": None,
     "silent": True,
     "outside": True,

@@ -31,7 +31,7 @@ EXPECT = {
     "writers": ["aten::mul_.Tensor"],
     "saved_version": 0,
     "version": 1,
-    "made_by": "aten::softmax.int",
+    "made_by": "aten::_softmax",
     "module": None,
 }
 

@@ -18,7 +18,7 @@ EXPECT = {
     "saved_version": 0,
     "version": 1,
     "made_by": "aten::sigmoid",
-    "module": "1",
+    "module": "2",
 }
 
 

@@ -11,7 +11,7 @@ EXPECT = {
     "writers": ["aten::index_fill_.int_Scalar"],
     "saved_version": 0,
     "version": 1,
-    "made_by": "aten::softmax.int",
+    "made_by": "aten::_softmax",
     "module": None,
 }
 
