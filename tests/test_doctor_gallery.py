@@ -12,6 +12,7 @@ from doctor_scripts import FAILING, GALLERY, SILENT, case, load, marked
 
 import libgrad
 
+PAGE = GALLERY.parents[1] / "docs" / "doctor_gallery.py"
 HEALTHY = load(GALLERY / "healthy.py").HEALTHY
 
 
@@ -87,3 +88,8 @@ def test_nothing_is_found_in_a_healthy_loop(loop, silent):
         with libgrad.doctor(silent=silent) as d:
             loop(10)
     assert d.findings() == ()
+
+
+def test_the_page_shows_what_is_said():
+    made = load(PAGE).page()
+    assert made == PAGE.with_suffix(".md").read_text(encoding="utf-8")

@@ -49,7 +49,8 @@ def _explain(error: RuntimeError, roots: tuple[Tensor | GradientEdge, ...]) -> N
     findings = Findings(
         finding for finding in _C.put_first(_look(roots), text) if not finding.silent
     )
-    if findings:
+    watching = any(one._entered for one in _mine())
+    if findings and (watching or any(finding.writes for finding in findings)):
         error.args = (f"{text}\n\n{findings}", *error.args[1:])
         error.findings = findings  # type: ignore[attr-defined]
         _tell(findings)
@@ -207,11 +208,13 @@ class doctor:
         if not self._entered or self._entered[-1][0] != threading.get_ident():
             by = "by another thread than entered it" if self._entered else "without being entered"
             raise RuntimeError(f"doctor: left {by}")
-        _, guards = self._entered.pop()
-        for guard in reversed(guards):
-            guard.__exit__(None, None, None)
-        if isinstance(error, RuntimeError) and _C.speaks_of_a_write(str(error)):
-            _explain(error, tuple(tensors_with_a_graph()))
+        try:
+            if isinstance(error, RuntimeError) and _C.speaks_of_a_write(str(error)):
+                _explain(error, tuple(tensors_with_a_graph()))
+        finally:
+            _, guards = self._entered.pop()
+            for guard in reversed(guards):
+                guard.__exit__(None, None, None)
 
     def findings(self) -> Findings:
         """Return what was found so far: what errors were about, and silent writes."""

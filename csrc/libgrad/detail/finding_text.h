@@ -149,7 +149,8 @@ class FindingText {
                      finding_.made_by == finding_.node &&
                      finding_.made_at.file == finding_.saved_by.file &&
                      finding_.made_at.line == finding_.saved_by.line;
-    if (!finding_.made_at.op.empty() && !own) {
+    const bool unknown = finding_.is_leaf && finding_.made_at.file.empty();
+    if (!finding_.made_at.op.empty() && !own && !unknown) {
       table_.add("made by", finding_.made_at);
     }
     table_.add(own ? "made and saved by" : "saved by", finding_.saved_by);

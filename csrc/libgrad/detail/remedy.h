@@ -112,7 +112,14 @@ class Remedy {
 
   std::string in_general() const {
     std::string text;
-    if (name_.overload == "out" || name_.overload.ends_with("_out")) {
+    if (finding_.is_leaf) {
+      return "call backward before `" + name_.base + "`" + where() +
+             ", or run forward again after it";
+    }
+    if (name_.base == "copy_" || name_.base == "fill_") {
+      text = "make a new tensor instead of writing by `" + name_.base + "`" +
+             where() + " (" + python_forms(name_.base) + ")";
+    } else if (name_.overload == "out" || name_.overload.ends_with("_out")) {
       text =
           "let " + name_.base + where() + " return a new tensor, without out=";
     } else if (const auto twin = name_.twin()) {
@@ -125,9 +132,7 @@ class Remedy {
     } else {
       text = "do not write into this tensor" + where();
     }
-    text += finding_.is_leaf ? "; or call backward before it"
-                             : "; or write into a copy, by clone()";
-    return text;
+    return text + "; or write into a copy, by clone()";
   }
 
   const Finding& finding_;
