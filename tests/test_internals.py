@@ -1,9 +1,10 @@
-"""What libgrad/detail/python_objects.h relies on in torch's Python: fails when torch changes it."""
+"""What libgrad relies on in torch's Python, and in CPython: fails when they change it."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from parity import outcome, python
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 import libgrad
+from libgrad import _C
 
 READER = "torch._functorch._aot_autograd.runtime_wrappers"
 
@@ -105,3 +107,14 @@ def test_exceptions_of_c10_keep_their_types_through_torchs_pybind11() -> None:
         libgrad.grad(GradientEdge(x.sin().grad_fn, 3), x, torch.ones(2))
     with pytest.raises(ValueError, match="allow_unused"):
         libgrad.grad(x.sum(), x, materialize_grads=True, allow_unused=False)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the interpreter is asked there")
+def test_frames_of_python_are_laid_out_as_they_were():
+    """`record` and `doctor` read them without the GIL; else they take it, and are slower."""
+    assert (lambda: _C.frames_can_be_read())()
+
+    def generator():
+        yield _C.frames_can_be_read()
+
+    assert list(generator()) == [True]

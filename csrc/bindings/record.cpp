@@ -1,6 +1,7 @@
 #include "arguments.h"
 #include "bindings.h"
 #include "caller.h"
+#include "frames.h"
 
 #include <libgrad/record.h>
 
@@ -40,6 +41,10 @@ void bind_record(py::module_& m) {
       &number,
       "path"_a,
       "Return the number that `set_module` takes for a path.");
+  m.def(
+      "frames_can_be_read",
+      frames_can_be_read,
+      "Return whether frames are read without the GIL.");
   static PyMethodDef def = {
       "set_module",
       set_module,

@@ -8,7 +8,8 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cstring>
+#include <cstdio>
+#include <fstream>
 #include <thread>
 
 using libgrad::diagnose;
@@ -75,8 +76,23 @@ TEST(finding_names_node_tensor_and_writer) {
   EXPECT(write.call.module == "decoder");
   EXPECT(write.call.line == found.saved_by.line + 4);
   EXPECT(says(write.call.file, "test_doctor.cpp"));
-  EXPECT(says(libgrad::to_text(found), "y.add_(1);"));
+  const auto text = libgrad::to_text(found);
+  EXPECT(says(text, libgrad::detail::at_line(write.call).substr(4)));
+  EXPECT(says(text, "made and saved by  aten::exp"));
   EXPECT(says(found.advice, "use `add` instead of `add_`"));
+}
+
+TEST(report_shows_the_source_where_it_is_there) {
+  std::ofstream("test_doctor.txt") << "first\n  second  \n";
+  const libgrad::CallSite call{.file = "test_doctor.txt", .line = 2};
+  libgrad::detail::CallTable table;
+  table.add("written by", call);
+  table.add("saved by", {.file = "no_such_file.txt", .line = 1});
+  std::remove("test_doctor.txt");
+  EXPECT(
+      table.text() ==
+      "\n  written by    test_doctor.txt:2\n                second"
+      "\n  saved by      no_such_file.txt:1");
 }
 
 TEST(error_of_backward_is_explained) {
