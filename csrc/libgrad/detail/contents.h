@@ -13,9 +13,12 @@
 
 namespace libgrad::detail {
 
-/// Both halves of a product of 64 by 64 bits.
+/// Twice as wide as any integer of C++; GCC and Clang have it.
+__extension__ typedef unsigned __int128 WideInteger;
+
+/// Both halves of a product of 64 by 64 bits, together.
 inline uint64_t fold_product(uint64_t a, uint64_t b) {
-  const auto product = static_cast<unsigned __int128>(a) * b;
+  const auto product = static_cast<WideInteger>(a) * b;
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
