@@ -89,18 +89,10 @@ class Content {
 
   /// Needs a tensor with memory.
   explicit Content(const at::Tensor& tensor) {
-    const at::DisableRecordFunctionGuard nobody_sees;
-    const at::NoGradGuard no_grad;
-    const c10::impl::ExcludeDispatchKeyGuard plain(
-        c10::autograd_dispatch_keyset_with_ADInplaceOrView |
-        c10::DispatchKeySet(c10::DispatchKey::TESTING_ONLY_GenericMode));
-    if (tensor.device().is_cpu()) {
-      const auto dense =
-          tensor.is_non_overlapping_and_dense() ? tensor : tensor.contiguous();
-      hash_ = ByteHash::of(dense.const_data_ptr(), dense.nbytes());
+    if (tensor.device().is_cpu() && tensor.is_non_overlapping_and_dense()) {
+      hash_ = ByteHash::of(tensor.const_data_ptr(), tensor.nbytes());
     } else {
-      device_hash_ =
-          hash_on_device(tensor.contiguous().view({-1}).view(at::kByte));
+      read_copy(tensor);
     }
   }
 
@@ -126,6 +118,21 @@ class Content {
   }
 
  private:
+  /// By operators, which nobody is to see.
+  void read_copy(const at::Tensor& tensor) {
+    const at::DisableRecordFunctionGuard nobody_sees;
+    const at::NoGradGuard no_grad;
+    const c10::impl::ExcludeDispatchKeyGuard plain(
+        c10::autograd_dispatch_keyset_with_ADInplaceOrView |
+        c10::DispatchKeySet(c10::DispatchKey::TESTING_ONLY_GenericMode));
+    const auto copy = tensor.contiguous();
+    if (copy.device().is_cpu()) {
+      hash_ = ByteHash::of(copy.const_data_ptr(), copy.nbytes());
+    } else {
+      device_hash_ = hash_on_device(copy.view({-1}).view(at::kByte));
+    }
+  }
+
   uint64_t hash_ = 0;
   at::Tensor device_hash_;
 };

@@ -12,12 +12,13 @@
 #include <libgrad/detail/writes.h>
 
 #include <c10/util/SmallVector.h>
+#include <c10/util/flat_hash_map.h>
 
 #include <algorithm>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -28,7 +29,7 @@ using NodeNumber = std::pair<uint64_t, uint64_t>;
 
 struct NumberHash {
   size_t operator()(const NodeNumber& number) const {
-    return number.first * 0x9e3779b97f4a7c15 + number.second;
+    return (number.first << 40 ^ number.second) * 0x9e3779b97f4a7c15;
   }
 };
 
@@ -93,7 +94,7 @@ class ContentsLog {
   /// Reads what `node`, and the nodes behind it of which nothing is known yet,
   /// have saved.
   void see(RawNode& node) {
-    std::vector<RawNode*> open{&node};
+    c10::SmallVector<RawNode*, 8> open{&node};
     while (!open.empty()) {
       auto& next = *open.back();
       open.pop_back();
@@ -108,12 +109,11 @@ class ContentsLog {
     }
   }
 
-  /// What `node` saved; nothing when it was not seen.
-  std::optional<NodeContents> of(const RawNode& node) const {
+  /// What `node` saved; null when it was not seen.
+  std::shared_ptr<const NodeContents> of(const RawNode& node) const {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = contents_.find(number_of(node));
-    return found == contents_.end() ? std::nullopt
-                                    : std::optional(found->second);
+    return found == contents_.end() ? nullptr : found->second;
   }
 
   /// All that was seen in the memory of `like` after the node `number`, and
@@ -124,7 +124,7 @@ class ContentsLog {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (const auto* list : {&order_, &recent_}) {
       for (const auto& id : *list) {
-        const auto& node = contents_.at(id);
+        const auto& node = *contents_.at(id);
         for (const auto& saved : node.saved) {
           if (node.number > number && saved.is_memory_of(like)) {
             result.emplace_back(node.where, saved);
@@ -145,15 +145,15 @@ class ContentsLog {
     if (knows(id)) {
       return false;
     }
-    NodeContents contents{
-        .where = where_called(),
-        .writes = writes_seen.load(std::memory_order_relaxed)};
+    const auto contents = std::make_shared<NodeContents>();
+    contents->where = where_called();
+    contents->writes = writes_seen.load(std::memory_order_relaxed);
     read_saved(node, class_of(typeid(node)), [&](const SavedPlace& place) {
-      contents.saved.push_back(read(node, place));
+      contents->saved.push_back(read(node, place));
     });
     const std::lock_guard<std::mutex> lock(mutex_);
-    contents.number = ++read_;
-    if (contents_.emplace(id, std::move(contents)).second) {
+    contents->number = ++read_;
+    if (contents_.emplace(id, contents).second) {
       recent_.push_back(id);
     }
     if (recent_.size() == kRecent) {
@@ -164,7 +164,7 @@ class ContentsLog {
 
   bool knows(const NodeNumber& id) const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return contents_.contains(id);
+    return contents_.count(id) != 0;
   }
 
   static SavedContent read(const RawNode& node, const SavedPlace& place) {
@@ -185,7 +185,7 @@ class ContentsLog {
   /// Drops nodes that are gone: most live for one step.
   void settle() {
     for (const auto& id : recent_) {
-      const auto& saved = contents_.at(id).saved;
+      const auto& saved = contents_.at(id)->saved;
       if (std::any_of(saved.begin(), saved.end(), [](const auto& content) {
             return content.is_gone();
           })) {
@@ -202,7 +202,9 @@ class ContentsLog {
   }
 
   mutable std::mutex mutex_;
-  std::unordered_map<NodeNumber, NodeContents, NumberHash> contents_;
+  ska::
+      flat_hash_map<NodeNumber, std::shared_ptr<const NodeContents>, NumberHash>
+          contents_;
   std::deque<NodeNumber> recent_;
   std::deque<NodeNumber> order_;  // before those
   uint64_t read_ = 0;
