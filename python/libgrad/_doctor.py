@@ -92,7 +92,7 @@ def _watch(run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     del mine  # a traceback keeps what is here
     if silent:
         _warn_of_silent_writes(_roots(outputs))
-        silent = len(args) > 3 and not args[3]  # create_graph, where torch calls
+        silent = run in _runs and len(args) > 3 and not args[3]  # torch's: create_graph
     try:
         if silent:
             _C.pause_contents()
