@@ -134,6 +134,17 @@ def test_other_errors_are_left_alone():
         x.exp().sum().backward()
 
 
+def test_torchs_error_stays_when_it_cannot_be_explained(monkeypatch):
+    def fail(roots):
+        raise RuntimeError("of the doctor")
+
+    monkeypatch.setattr(libgrad._doctor, "_look", fail)
+    with libgrad.doctor(), pytest.raises(RuntimeError, match=MESSAGE) as raised:
+        loss, _ = spoiled()
+        loss.backward()
+    assert raised.value.__context__ is None
+
+
 def test_nothing_is_left_behind():
     assert not is_watched()
     with libgrad.doctor(silent=True) as d:

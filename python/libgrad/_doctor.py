@@ -46,9 +46,11 @@ def _explain(error: RuntimeError, roots: tuple[Tensor | GradientEdge, ...]) -> N
     text = str(error)
     if hasattr(error, "findings") or not _C.speaks_of_a_write(text):
         return
-    findings = Findings(
-        finding for finding in _C.put_first(_look(roots), text) if not finding.silent
-    )
+    try:
+        found = _C.put_first(_look(roots), text)
+    except RuntimeError:  # torch's own error is worth more than ours
+        return
+    findings = Findings(finding for finding in found if not finding.silent)
     watching = any(one._entered for one in _mine())
     if findings and (watching or any(finding.writes for finding in findings)):
         error.args = (f"{text}\n\n{findings}", *error.args[1:])
