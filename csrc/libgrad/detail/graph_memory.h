@@ -9,6 +9,7 @@
 
 #pragma once
 
+#include <libgrad/detail/huge_pages.h>
 #include <libgrad/detail/pointer_index.h>
 #include <libgrad/detail/saved_access.h>
 
@@ -39,8 +40,8 @@ class GraphMemory {
   };
 
   void reserve(size_t count) {
-    tensors_.reserve(count);
-    storages_.reserve(count);
+    reserve_pages(tensors_, count);
+    reserve_pages(storages_, count);
   }
 
   /// One more reference of the graph to `tensor`, by C++ or by Python; its

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <libgrad/detail/huge_pages.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -47,7 +49,10 @@ class PointerIndex {
   }
 
   void grow() {
-    std::vector<Slot> old(slots_.empty() ? 64 : slots_.size() * 4);
+    const size_t size = slots_.empty() ? 64 : slots_.size() * 4;
+    std::vector<Slot> old;
+    reserve_pages(old, size);
+    old.resize(size);
     old.swap(slots_);
     for (const auto& slot : old) {
       if (slot.key != nullptr) {

@@ -10,6 +10,7 @@
 #include <libgrad/detail/engine_order.h>
 #include <libgrad/detail/fill_origins.h>
 #include <libgrad/detail/graph_memory.h>
+#include <libgrad/detail/huge_pages.h>
 #include <libgrad/detail/keep_sizes.h>
 #include <libgrad/detail/node_words.h>
 #include <libgrad/detail/pointer_index.h>
@@ -75,11 +76,11 @@ class GraphTaker {
 
   /// Most nodes take one gradient and save a tensor, if any.
   void reserve(size_t count) {
-    graph_.nodes.reserve(count);
-    graph_.inputs.reserve(count);
-    graph_.saved.reserve(count);
-    graph_.ints.reserve(2 * count);
-    tensors_.reserve(count);
+    reserve_pages(graph_.nodes, count);
+    reserve_pages(graph_.inputs, count);
+    reserve_pages(graph_.saved, count);
+    reserve_pages(graph_.ints, 2 * count);
+    reserve_pages(tensors_, count);
     memory_.reserve(count);
   }
 
