@@ -166,3 +166,79 @@ def test_holders_of_a_snapshot_are_those_of_its_graph():
     del mine
     assert graph.holders() == ()
     assert other is not None
+
+
+def test_the_reference_of_a_grad_fn_is_named():
+    made_by = step().grad_fn
+    edge = torch.autograd.graph.get_gradient_edge(step())
+    assert [text.split(" (")[0] for text in holders("made_by")] == ["made_by"]
+    assert [text.split(" (")[0] for text in holders("edge")] == ["edge[0]"]
+    [graph] = [g for g in libgrad.alive() if "made_by" in str(g)]
+    assert (graph.name, graph.shape, graph.nodes) == ("SumBackward0", (), 3)
+    assert made_by is not edge
+
+
+def test_the_context_of_a_python_function_is_named():
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    context = Twice.apply(step()).grad_fn
+    [graph] = [g for g in libgrad.alive() if "context" in str(g)]
+    assert (graph.name, graph.nodes) == ("TwiceBackward", 4)
+    assert context is not None
+
+
+def test_the_node_of_a_leaf_is_no_graph():
+    kept_leaf = step().grad_fn.next_functions[0][0].next_functions[0][0]
+    assert kept_leaf.name() == "torch::autograd::AccumulateGrad"
+    assert holders("kept_leaf") == []
+
+
+def test_references_of_cpp_are_counted():
+    in_python = step()
+    assert [h.where for h in libgrad.graph(in_python).holders() if h.where == "C++"] == []
+    in_cpp = torch._C.ScriptList([in_python, in_python])
+    [graph] = [g for g in libgrad.alive() if "in_python" in str(g)]
+    assert graph.holders[-1] == libgrad._alive.Holder("2 references", "C++")
+    snapshot = libgrad.graph(in_python)
+    del in_python, graph
+    assert [str(holder) for holder in snapshot.holders()] == ["2 references (C++)"]
+    assert any("held by 2 references (C++)" in str(graph) for graph in libgrad.alive())
+    del in_cpp
+    assert snapshot.holders() == ()
+
+
+def test_a_node_by_libgrad_is_a_reference_of_cpp():
+    loss = step()
+    node = libgrad.node(loss)
+    assert [str(h) for h in libgrad.graph(loss).holders()][-1] == "1 reference (C++)"
+    del node
+    assert [h.path for h in libgrad.graph(loss).holders()] == ["loss"]
+
+
+def test_an_edge_of_a_larger_graph_is_a_reference_of_cpp():
+    part = step()
+    snapshot = libgrad.graph(part)
+    whole = part * 2
+    assert [h.path for h in snapshot.holders()] == ["part", "1 reference"]
+    assert whole is not part
+
+
+def test_a_reference_cycle_is_told():
+    def ask():
+        cycle = [step()]
+        cycle.append(cycle)
+
+    gc.disable()
+    try:
+        ask()
+        found = [str(graph) for graph in libgrad.alive()]
+        assert any("held by a reference cycle, or what has no name" in text for text in found)
+    finally:
+        gc.enable()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import threading
 import weakref
 
@@ -208,6 +210,14 @@ def test_snapshot_changes_nothing(name):
 
     for ours, theirs in zip(run(True), run(False), strict=True):
         assert (ours is theirs is None) or torch.equal(ours, theirs)
+
+
+def test_copy_is_the_graph_and_pickle_says_what_to_do():
+    g = libgrad.graph(torch.ones(2, requires_grad=True).exp())
+    assert copy.copy(g) is g
+    assert copy.deepcopy({"g": g})["g"] is g
+    with pytest.raises(TypeError, match=r"Graph: a snapshot cannot be pickled; its to_json\(\)"):
+        pickle.dumps(g)
 
 
 def test_snapshot_keeps_nothing_alive():

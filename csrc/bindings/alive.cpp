@@ -1,6 +1,7 @@
 #include "bindings.h"
 
 #include <libgrad/detail/outermost.h>
+#include <libgrad/detail/python_holders.h>
 #include <libgrad/graph.h>
 
 #include <pybind11/stl.h>
@@ -9,25 +10,48 @@
 
 namespace {
 
-bool has_graph(const at::Tensor& tensor) {
-  return tensor.defined() && tensor.grad_fn() != nullptr;
+using Things = std::vector<py::object>;
+
+Things with_graph(const py::list& objects) {
+  Things result;
+  for (const auto& object : objects) {
+    const auto node = libgrad::detail::node_in(object);
+    if (node && node->num_outputs() != 0) {  // a leaf's has none
+      result.push_back(py::reinterpret_borrow<py::object>(object));
+    }
+  }
+  return result;
 }
 
-/// Those of `tensors` that a node of `graph` made. Nodes go by thread and
-/// number, which no two of them share: the graph may be gone.
-std::vector<at::Tensor> made_by(
-    const libgrad::Graph& graph, const std::vector<at::Tensor>& tensors) {
+std::vector<Things> outermost(const Things& objects) {
+  std::vector<const torch::autograd::Node*> nodes;
+  for (const auto& object : objects) {
+    nodes.push_back(libgrad::detail::node_in(object).get());
+  }
+  std::vector<Things> result;
+  for (const auto& places : libgrad::detail::outermost(nodes)) {
+    auto& same = result.emplace_back();
+    for (const auto place : places) {
+      same.push_back(objects[place]);
+    }
+  }
+  return result;
+}
+
+/// Nodes go by thread and number, which no two of them share: the graph may be
+/// gone.
+Things made_by(const libgrad::Graph& graph, const Things& objects) {
   std::set<std::pair<uint64_t, uint64_t>> nodes;
   for (const auto& node : graph.nodes) {
     if (node.kind != libgrad::NodeKind::kLeaf) {
       nodes.emplace(node.thread, node.sequence_nr);
     }
   }
-  std::vector<at::Tensor> result;
-  for (const auto& tensor : tensors) {
-    const auto& node = tensor.grad_fn();
+  Things result;
+  for (const auto& object : objects) {
+    const auto node = libgrad::detail::node_in(object);
     if (node && nodes.count({node->thread_id(), node->sequence_nr()}) != 0) {
-      result.push_back(tensor);
+      result.push_back(object);
     }
   }
   return result;
@@ -37,19 +61,24 @@ std::vector<at::Tensor> made_by(
 
 void bind_alive(py::module_& m) {
   m.def(
-      "has_graph",
-      wrap_pybind_function(has_graph),
-      "tensor"_a,
-      "Return True for a tensor that an operator made.");
+      "with_graph",
+      wrap_pybind_function(with_graph),
+      "objects"_a,
+      "Return tensors that an operator made, and nodes of operators.");
   m.def(
       "outermost",
-      wrap_pybind_function(libgrad::detail::outermost),
-      "tensors"_a,
+      wrap_pybind_function(outermost),
+      "objects"_a,
       "Return those whose graph is in no other's, those of one node together.");
   m.def(
       "made_by",
       wrap_pybind_function(made_by),
       "graph"_a,
-      "tensors"_a,
-      "Return those of `tensors` that a node of `graph` made.");
+      "objects"_a,
+      "Return those of `objects` whose node is one of `graph`.");
+  m.def(
+      "references_of_cpp",
+      wrap_pybind_function(libgrad::detail::count_references_of_cpp),
+      "objects"_a,
+      "Return how often C++ refers to tensors of one node, and to the node.");
 }

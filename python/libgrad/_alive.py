@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.autograd.graph import GradientEdge, Node
 
 from . import _C
 from ._C import Graph
@@ -16,9 +16,12 @@ from ._referrers import Holder, holders_of
 __all__ = ["AliveGraph", "AliveGraphs", "Holder", "alive"]
 
 
+_End = Tensor | Node  # what keeps a graph: a tensor that was computed, or what made it
+
+
 @dataclass(frozen=True)
 class AliveGraph:
-    """A graph that somebody holds by the tensor at its end.
+    """A graph that somebody holds by the tensor at its end, or by its node.
 
     Attributes:
         name: The node that made the tensor, ``"AddBackward0"``.
@@ -26,8 +29,9 @@ class AliveGraph:
         nodes: How many nodes the graph has.
         nbytes: What its nodes saved, in bytes, each storage counted once.
         exclusive_nbytes: What of these is free when the graph goes.
-        holders: The names that lead to the tensor; none when only C++ holds it, or a reference
-            cycle that waits for the garbage collector.
+        holders: The names that lead to the tensor or its node, and how many references of C++
+            there are; none when only a reference cycle holds it, or what the interpreter does not
+            show.
     """
 
     name: str
@@ -38,7 +42,7 @@ class AliveGraph:
     holders: tuple[Holder, ...]
 
     def __str__(self) -> str:
-        by = "; ".join(map(str, self.holders)) or "C++ or a reference cycle: no name leads to it"
+        by = "; ".join(map(str, self.holders)) or "a reference cycle, or what has no name"
         return (
             f"{self.name} {list(self.shape)}: {self.nodes:,} nodes hold {self.nbytes:,} bytes "
             f"({self.exclusive_nbytes:,} of them alone)\n    held by {by}"
@@ -55,12 +59,13 @@ class AliveGraphs(tuple[AliveGraph, ...]):
 
 
 def alive() -> AliveGraphs:
-    """Return the graphs that are alive, the largest first, and the names that hold them.
+    """Return the graphs that are alive, the largest first, and who holds them.
 
     A graph inside another one is not listed: of ``h = f(x)`` and ``loss = g(h)`` only that of
-    `loss` is. Seen are globals, locals of all threads' running frames, of suspended generators and
-    of tracebacks, closures, attributes, and what containers lead to from there. Tensors without a
-    Python object are not seen.
+    `loss` is. Seen are the tensors at their ends and their ``grad_fn``, and the names that lead to
+    these: globals, locals of all threads' running frames, of suspended generators and of
+    tracebacks, closures, attributes, and what containers lead to from there. References of C++
+    are counted. A graph that Python has no object of is not seen.
 
     >>> w = torch.ones(3, requires_grad=True)
     >>> total = torch.zeros(())
@@ -70,49 +75,63 @@ def alive() -> AliveGraphs:
     AddBackward0 []: 10 nodes hold 12 bytes (0 of them alone)
         held by total (global of __main__)
 
-    Source: the garbage collector's referrers and the interpreter's frames.
+    Source: the garbage collector's referrers, the interpreter's frames, LibTorch's use counts.
     """
-    return graphs_of(tensors_with_a_graph())
-
-
-def tensors_with_a_graph() -> list[Tensor]:
-    """Return them all, without calling into objects that only look like tensors."""
-    tensors = [found for found in gc.get_objects() if issubclass(type(found), Tensor)]
-    return [tensor for tensor in tensors if _C.has_graph(tensor)]
-
-
-def graphs_of(tensors: Iterable[Tensor]) -> AliveGraphs:
-    """Return the outermost graphs among those of `tensors`, and who holds these."""
-    ends = _C.outermost(list(tensors))
-    names = holders_of([tensor for same in ends for tensor in same])
+    ends = _C.outermost(ends_of_graphs())
+    names = holders_of([end for same in ends for end in same])
     found = []
     for same in ends:
-        holders = {holder: None for tensor in same for holder in names.get(id(tensor), ())}
-        graph = graph_behind(same[0])
+        root = same[0] if isinstance(same[0], Tensor) else GradientEdge(same[0], 0)
+        graph = graph_behind(root)
         found.append(
             AliveGraph(
                 name=graph.nodes[0].name,
-                shape=tuple(same[0].shape),
+                shape=_shape(root, graph),
                 nodes=len(graph.nodes),
                 nbytes=graph.nbytes,
                 exclusive_nbytes=graph.exclusive_nbytes,
-                holders=tuple(holders),
+                holders=_holders(same, names, [same]),
             )
         )
     return AliveGraphs(sorted(found, key=lambda g: (-g.exclusive_nbytes, -g.nbytes, -g.nodes)))
 
 
+def _shape(root: Tensor | GradientEdge, graph: Graph) -> tuple[int, ...]:
+    if isinstance(root, Tensor):
+        return tuple(root.shape)
+    [gradient, *_] = graph.nodes[0].inputs
+    return (gradient and gradient.shape) or ()
+
+
+def ends_of_graphs() -> list[_End]:
+    """Return all there are; nothing is called of objects that only look like tensors."""
+    return _C.with_graph(gc.get_objects())
+
+
+def _holders(
+    kept: list[_End], names: dict[int, list[Holder]], ends: list[list[_End]]
+) -> tuple[Holder, ...]:
+    """Return the names of `kept`, each once, and the references of C++ to `ends`."""
+    found = {holder: None for end in kept for holder in names.get(id(end), ())}
+    count = sum(map(_C.references_of_cpp, ends))
+    of_cpp = [Holder(f"{count} reference{'s' * (count > 1)}", "C++")] if count else []
+    return (*found, *of_cpp)
+
+
 def holders(graph: Graph) -> tuple[Holder, ...]:
-    """Return the names that keep the graph of this snapshot, or a part of it, alive.
+    """Return who keeps the graph of this snapshot, or a part of it, alive.
+
+    First come names, then how many references of C++ there are to the end of what is still there:
+    an edge of a larger graph is one.
 
     >>> x = torch.ones(3, requires_grad=True)
     >>> loss = x.exp().sum()
     >>> [str(holder) for holder in libgrad.graph(loss).holders()]
     ['loss (global of __main__)']
     """
-    tensors = _C.made_by(graph, tensors_with_a_graph())
-    names = holders_of(tensors)
-    return tuple(dict.fromkeys(holder for tensor in tensors for holder in names[id(tensor)]))
+    kept = _C.made_by(graph, ends_of_graphs())
+    names = holders_of(kept)
+    return _holders(kept, names, _C.outermost(kept))
 
 
 Graph.holders = holders  # type: ignore[assignment, method-assign]

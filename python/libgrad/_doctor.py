@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from . import _C
-from ._alive import tensors_with_a_graph
+from ._alive import ends_of_graphs
 from ._C import Finding
 from ._doctor_report import Findings, SilentWriteWarning
 from ._lens import Params, named
@@ -212,7 +212,7 @@ class doctor:
             raise RuntimeError(f"doctor: left {by}")
         try:
             if isinstance(error, RuntimeError) and _C.speaks_of_a_write(str(error)):
-                _explain(error, tuple(tensors_with_a_graph()))
+                _explain(error, tuple(end for end in ends_of_graphs() if isinstance(end, Tensor)))
         finally:
             _, guards = self._entered.pop()
             for guard in reversed(guards):

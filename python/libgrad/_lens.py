@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -78,3 +79,16 @@ def graph(*tensors: Tensor | GradientEdge, params: Params | None = None) -> Grap
         if not isinstance(tensor, Tensor | GradientEdge):
             raise TypeError(f"graph: tensor {i} must be a tensor, but is {type(tensor).__name__}")
     return _C.graph(tensors, named(params, "graph"))
+
+
+def _copy(graph: Graph, memo: object = None) -> Graph:
+    """Return the graph itself, which never changes."""
+    return graph
+
+
+def _reduce(graph: Graph) -> NoReturn:
+    raise TypeError("Graph: a snapshot cannot be pickled; its to_json() is the same data, as text")
+
+
+Graph.__copy__ = Graph.__deepcopy__ = _copy  # type: ignore[attr-defined]
+Graph.__reduce__ = _reduce  # type: ignore[method-assign, assignment]

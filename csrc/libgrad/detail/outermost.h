@@ -10,9 +10,10 @@
 
 namespace libgrad::detail {
 
-/// Of `tensors`, which have a graph, those whose node no other's graph has,
-/// with those of one node together, in the order given.
-inline std::vector<variable_list> outermost(const variable_list& tensors) {
+/// Of `nodes`, those that no other's graph has, as lists of their places in
+/// `nodes`: one for each node, however often it is there, in the order given.
+inline std::vector<std::vector<size_t>> outermost(
+    const std::vector<const torch::autograd::Node*>& nodes) {
   std::vector<const torch::autograd::Node*> open;
   ska::flat_hash_set<const torch::autograd::Node*> inside;
   const auto visit = [&](const torch::autograd::Node* node) {
@@ -22,26 +23,25 @@ inline std::vector<variable_list> outermost(const variable_list& tensors) {
       }
     }
   };
-  for (const auto& tensor : tensors) {
-    visit(tensor.grad_fn().get());
+  for (const auto* node : nodes) {
+    visit(node);
   }
   while (!open.empty()) {
     const auto* node = open.back();
     open.pop_back();
     visit(node);
   }
-  std::vector<variable_list> result;
+  std::vector<std::vector<size_t>> result;
   ska::flat_hash_map<const torch::autograd::Node*, size_t> places;
-  for (const auto& tensor : tensors) {
-    const auto* node = tensor.grad_fn().get();
-    if (inside.count(node) != 0) {
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (inside.count(nodes[i]) != 0) {
       continue;
     }
-    const auto [place, added] = places.emplace(node, result.size());
+    const auto [place, added] = places.emplace(nodes[i], result.size());
     if (added) {
       result.emplace_back();
     }
-    result[place->second].push_back(tensor);
+    result[place->second].push_back(i);
   }
   return result;
 }
