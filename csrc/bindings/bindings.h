@@ -21,6 +21,7 @@ void bind_unused(py::module_& m);
 void bind_record(py::module_& m);
 void bind_alive(py::module_& m);
 void bind_doctor(py::module_& m);
+void bind_hooks(py::module_& m);
 void bind_function(py::module_& m);
 void bind_function_class(py::module_& m);
 void bind_functional(py::module_& m);

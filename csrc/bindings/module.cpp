@@ -20,6 +20,7 @@ PYBIND11_MODULE(_C, m) {
   bind_record(m);
   bind_alive(m);
   bind_doctor(m);
+  bind_hooks(m);
   bind_function(m);
   bind_function_class(m);
   bind_functional(m);

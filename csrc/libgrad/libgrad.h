@@ -10,6 +10,7 @@
 #include <libgrad/grad.h>
 #include <libgrad/gradcheck.h>
 #include <libgrad/graph.h>
+#include <libgrad/hooks.h>
 #include <libgrad/linear.h>
 #include <libgrad/plan.h>
 #include <libgrad/record.h>

@@ -24,6 +24,7 @@ from ._freeze import Frozen, freeze
 from ._function import Function
 from ._gradcheck import GradcheckError, gradcheck, gradgradcheck
 from ._graph import Node, node, print_graph
+from ._hooks import compress, save_on_cpu, save_on_disk, saved_tensors_hooks
 from ._inline import load_inline
 from ._lens import Graph, graph
 from ._modes import (
@@ -53,6 +54,7 @@ __all__ = [
     "backward",
     "check",
     "cmake_dir",
+    "compress",
     "detect_anomaly",
     "diagnose",
     "doctor",
@@ -72,6 +74,9 @@ __all__ = [
     "node",
     "print_graph",
     "record",
+    "save_on_cpu",
+    "save_on_disk",
+    "saved_tensors_hooks",
     "set_grad_enabled",
 ]
 

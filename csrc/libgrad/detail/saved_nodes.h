@@ -12,6 +12,7 @@
 #pragma once
 
 #include <libgrad/detail/context.h>
+#include <libgrad/detail/hooked_tensor.h>
 #include <libgrad/detail/node_names.h>
 #include <libgrad/detail/pointer_index.h>
 #include <libgrad/detail/saved_access.h>
@@ -47,6 +48,25 @@ using ReadPacked =
 
 /// Set where there is Python, by <libgrad/detail/python_nodes.h>.
 inline ReadPacked read_packed = nullptr;
+
+/// Tells the sink of the same for hooks of C++ and of Python.
+inline void read_pack(
+    const SavedVariable& packed, PointerIndex& hooks, SavedSink sink) {
+  const auto* const hooked =
+      dynamic_cast<const HookedTensor*>((packed.*member(SavedHooks())).get());
+  if (hooked == nullptr) {
+    if (read_packed != nullptr) {
+      read_packed(packed, hooks, sink);
+    }
+  } else if (const auto* const kept = hooked->kept()) {
+    const auto held = place_of(*kept, "");
+    if (held.tensor != nullptr) {
+      sink(held);
+    } else if (held.packed != nullptr) {  // by the hooks around
+      read_pack(*held.packed, hooks, sink);
+    }
+  }
+}
 
 /// How to read the nodes of a class.
 struct KnownNode {

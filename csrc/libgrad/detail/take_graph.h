@@ -172,9 +172,9 @@ class GraphTaker {
     if (place.tensor != nullptr) {
       tensors_.back() = memory_.hold(*place.tensor, place.by_python);
       describe(*place.tensor->unsafeGetTensorImpl(), saved);
-    } else if (place.packed != nullptr && read_packed != nullptr) {
+    } else if (place.packed != nullptr) {
       const auto field = saved.field;
-      read_packed(*place.packed, packs_, [&](const SavedPlace& held) {
+      read_pack(*place.packed, packs_, [&](const SavedPlace& held) {
         add_packed(held, field, id);
       });
     }
@@ -187,6 +187,7 @@ class GraphTaker {
         saved.state == SavedState::kPacked) {
       tensors_.back() = memory_.hold(*held.tensor, held.by_python);
       describe(*held.tensor->unsafeGetTensorImpl(), saved);
+      saved.saved_version = held.version;  // of what the hook made
     } else {
       auto place = held;
       place.field = held.field.empty() ? field : held.field;

@@ -1,0 +1,86 @@
+/// libgrad/detail/packed.h -- what hooks made of a tensor that was saved.
+
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace libgrad::detail {
+
+/// A value that a pack hook returned, whatever its type.
+class Packed {
+ public:
+  Packed() = default;
+  Packed(const Packed&) = delete;
+  Packed& operator=(const Packed&) = delete;
+  virtual ~Packed() = default;
+  /// Takes the tensor out of the value: where it is one, or a pair of one and
+  /// something. Somebody else keeps it then.
+  virtual at::Tensor take_tensor() = 0;
+  /// The tensor that was packed; `taken` is what was taken out. May be called
+  /// many times, and by several threads.
+  virtual at::Tensor unpack(const at::Tensor& taken) = 0;
+};
+
+template <class Value>
+inline constexpr bool kPairOfTensor = false;
+template <class T>
+inline constexpr bool kPairOfTensor<std::pair<at::Tensor, T>> = true;
+
+/// A value of type `Value`, and the hook that takes it.
+template <class Value, class Unpack>
+class PackedAs : public Packed {
+ public:
+  PackedAs(Value value, std::shared_ptr<const Unpack> unpack)
+      : value_(std::move(value)),
+        unpack_(std::move(unpack)) {}
+
+  at::Tensor take_tensor() override {
+    if constexpr (std::is_same_v<Value, at::Tensor>) {
+      return std::exchange(value_, {});
+    } else if constexpr (kPairOfTensor<Value>) {
+      return std::exchange(value_.first, {});
+    } else {
+      return {};
+    }
+  }
+
+  at::Tensor unpack(const at::Tensor& taken) override {
+    if constexpr (std::is_same_v<Value, at::Tensor>) {
+      return std::invoke(*unpack_, taken);
+    } else if constexpr (kPairOfTensor<Value>) {
+      return std::invoke(*unpack_, Value(taken, value_.second));
+    } else {
+      return std::invoke(*unpack_, std::as_const(value_));
+    }
+  }
+
+ private:
+  Value value_;
+  std::shared_ptr<const Unpack> unpack_;
+};
+
+/// A pack hook of any kind.
+using Pack = std::function<std::unique_ptr<Packed>(const at::Tensor&)>;
+
+/// `pack` and `unpack` as one hook.
+template <class F, class G>
+Pack join(F pack, G unpack) {
+  using Value = std::decay_t<std::invoke_result_t<const F&, const at::Tensor&>>;
+  static_assert(
+      std::is_invocable_r_v<at::Tensor, const G&, const Value&>,
+      "unpack must take what pack returns, and return a tensor");
+  return [pack = std::move(pack),
+          unpack = std::make_shared<const G>(std::move(unpack))](
+             const at::Tensor& tensor) -> std::unique_ptr<Packed> {
+    return std::make_unique<PackedAs<Value, G>>(
+        std::invoke(pack, tensor), unpack);
+  };
+}
+
+}  // namespace libgrad::detail

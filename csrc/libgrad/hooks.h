@@ -1,0 +1,174 @@
+/// libgrad/hooks.h -- hooks on tensors that are saved for backward.
+
+#pragma once
+
+#include <libgrad/detail/hook_engine.h>
+#include <libgrad/detail/paging.h>
+
+#include <ATen/Context.h>
+#include <ATen/DeviceAccelerator.h>
+
+#include <filesystem>
+#include <optional>
+
+namespace libgrad {
+
+class PackHooks;
+struct SavedTensorHooksOptions;
+
+namespace detail {
+HooksPtr hooks_of(PackHooks hooks, SavedTensorHooksOptions options);
+}
+
+struct SavedTensorHooksOptions {
+  /// Which tensors are packed: those for which it returns true. It is told the
+  /// operator that saves, "aten::mul.Tensor", empty where none does, such as in
+  /// a Function, and the tensor. Others are saved as if the hooks were not
+  /// there.
+  std::function<bool(std::string_view op, const at::Tensor& tensor)> only = {};
+  /// The hooks around these ones pack what these make of a tensor: where it is
+  /// a tensor, or a std::pair of one and something.
+  bool compose = false;
+};
+
+/// A hook that packs a tensor, and the one that unpacks what it made.
+///
+/// `pack` takes a tensor, detached, and returns anything; `unpack` takes that
+/// and returns the tensor. What is returned lives as long as the graph needs
+/// it. Both may be called by any thread, `unpack` by several at once.
+class PackHooks {
+ public:
+  template <class Pack, class Unpack>
+  PackHooks(Pack pack, Unpack unpack)
+      : pack_(detail::join(std::move(pack), std::move(unpack))) {}
+
+ private:
+  friend detail::HooksPtr detail::hooks_of(
+      PackHooks hooks, SavedTensorHooksOptions options);
+  detail::Pack pack_;
+};
+
+namespace detail {
+
+inline HooksPtr hooks_of(PackHooks hooks, SavedTensorHooksOptions options) {
+  return std::make_shared<const Hooks>(
+      Hooks{std::move(hooks.pack_), std::move(options.only), options.compose});
+}
+
+/// True where memory of the host can be pinned.
+inline bool can_pin() {
+  const auto device = at::getAccelerator();
+  return device &&
+         at::globalContext().getAcceleratorHooksInterface(device).isAvailable();
+}
+
+}  // namespace detail
+
+/// While it lives, tensors that this thread, and threads that work for it,
+/// save for backward are packed. Also in a process without Python.
+///
+///     libgrad::SavedTensorHooks guard{
+///         [](const at::Tensor& t) { return t.to(at::kHalf); },
+///         [](const at::Tensor& t) { return t.to(at::kFloat); }};
+///
+/// Of hooks inside each other, Python's among them, the innermost are used.
+/// To be destroyed by the thread that made it, the innermost first. Throws
+/// where torch refuses hooks, with its message.
+///
+/// Source: torch.autograd.graph.saved_tensors_hooks.
+class SavedTensorHooks {
+ public:
+  template <class Pack, class Unpack>
+  SavedTensorHooks(
+      Pack pack, Unpack unpack, SavedTensorHooksOptions options = {})
+      : SavedTensorHooks(
+            PackHooks(std::move(pack), std::move(unpack)), std::move(options)) {
+  }
+
+  explicit SavedTensorHooks(
+      PackHooks hooks, SavedTensorHooksOptions options = {}) {
+    detail::HookEngine::install();
+    const bool by_op = bool(options.only);
+    slot_ = &detail::HookSlot::push(
+        detail::hooks_of(std::move(hooks), std::move(options)));
+    if (by_op) {
+      ops_.emplace();
+    }
+  }
+  SavedTensorHooks(const SavedTensorHooks&) = delete;
+  SavedTensorHooks& operator=(const SavedTensorHooks&) = delete;
+  ~SavedTensorHooks() { slot_->pop(); }
+
+ private:
+  detail::HookSlot* slot_;
+  std::optional<detail::WatchOps> ops_;
+};
+
+/// Hooks that keep floating-point tensors in `dtype`, when that is smaller:
+/// half the memory for kBFloat16 or kHalf, and gradients of that precision.
+///
+///     libgrad::SavedTensorHooks guard{libgrad::compress(at::kBFloat16)};
+inline PackHooks compress(at::ScalarType dtype) {
+  TORCH_CHECK(
+      at::isFloatingType(dtype),
+      "compress: dtype must be one of floating point, such as kBFloat16, but "
+      "is ",
+      dtype);
+  using Compressed = std::pair<at::Tensor, at::ScalarType>;
+  return {
+      [dtype](const at::Tensor& tensor) -> Compressed {
+        const bool smaller = at::isFloatingType(tensor.scalar_type()) &&
+                             tensor.itemsize() > c10::elementSize(dtype);
+        return {smaller ? tensor.to(dtype) : tensor, tensor.scalar_type()};
+      },
+      [](const Compressed& packed) {
+        const auto& [tensor, before] = packed;
+        return tensor.scalar_type() == before ? tensor : tensor.to(before);
+      }};
+}
+
+/// Hooks that keep tensors in the memory of the host. With `pin_memory` they
+/// are copied into pinned memory, and the host does not wait for the copies;
+/// without an accelerator they are copied all the same. Else tensors of the CPU
+/// stay what they are.
+///
+/// Source: torch.autograd.graph.save_on_cpu.
+inline PackHooks offload_to_cpu(bool pin_memory = false) {
+  using Offloaded = std::pair<at::Tensor, at::Device>;
+  return {
+      [pin_memory](const at::Tensor& tensor) -> Offloaded {
+        if (!pin_memory) {
+          return {tensor.cpu(), tensor.device()};
+        }
+        const bool pinned = detail::can_pin() && !tensor.is_sparse();
+        const auto host =
+            tensor.options().device(at::kCPU).pinned_memory(pinned);
+        return {
+            at::empty_like(tensor, host).copy_(tensor, pinned),
+            tensor.device()};
+      },
+      [pin_memory](const Offloaded& packed) {
+        return packed.first.to(
+            packed.second, packed.first.scalar_type(), pin_memory);
+      }};
+}
+
+/// Hooks that keep tensors in a file in the folder `path`: for graphs that are
+/// larger than the memory. The file has no name, so it is gone when the graph
+/// is, and when the process ends, however it does. Sparse and nested tensors,
+/// quantized ones, those of subclasses and those without elements stay what
+/// they are.
+///
+/// Throws c10::Error when `path` is no folder that can be written to, and, out
+/// of the operator that saves, when there is no more room; nothing that was
+/// saved before is lost.
+inline PackHooks offload_to_disk(const std::filesystem::path& path) {
+  const auto files = std::make_shared<detail::PageFiles>(path.string());
+  return {
+      [files](const at::Tensor& tensor) {
+        return detail::PagedTensor(files->get(), tensor);
+      },
+      [](const detail::PagedTensor& paged) { return paged.read(); }};
+}
+
+}  // namespace libgrad

@@ -1,0 +1,118 @@
+"""Hooks on saved tensors when something goes wrong: errors, forks, the end of the interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from test_hooks import OURS, Counted, leaf, loss
+
+import libgrad
+
+
+def test_a_change_in_place_is_found():
+    x = leaf()
+    with Counted().hooks(compose=True):
+        y = x.exp()
+        z = y.sum()
+    y.mul_(2)
+    with pytest.raises(RuntimeError, match="is at version 1; expected version 0"):
+        z.backward()
+    with libgrad.save_on_disk("/tmp"):
+        y = x.exp()
+        z = y.sum()
+    y.mul_(2)
+    assert torch.equal(torch.autograd.grad(z, x)[0], x.exp())  # it has a copy
+
+
+def test_errors_of_hooks_pass_through_and_leave_nothing():
+    def fails(value):
+        raise KeyError("mine")
+
+    x = leaf()
+    with (
+        libgrad.saved_tensors_hooks(fails, lambda t: t, compose=True),
+        pytest.raises(KeyError, match="mine"),
+    ):
+        loss(x)
+    with libgrad.saved_tensors_hooks(lambda t: t, fails, compose=True):
+        y = loss(x)
+    with pytest.raises(KeyError, match="mine"):
+        y.backward()
+    assert x.grad is None
+    with Counted().hooks(only=fails), pytest.raises(TypeError, match="takes 1 positional argument"):
+        loss(x)
+    with libgrad.saved_tensors_hooks(lambda t: t, lambda t: 3, compose=True):
+        y = loss(x)
+    with pytest.raises(
+        TypeError,
+        match=r"Output of saved tensor unpack_hook expected to be a Tensor but got .* int",
+    ):
+        y.backward()
+    loss(x).backward()
+    assert x.grad is not None
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_hooks_are_refused_where_torch_disables_them(name):
+    with torch.autograd.graph.disable_saved_tensors_hooks("not here"):
+        hooks = OURS[name]()
+        with pytest.raises(RuntimeError, match="not here"):
+            hooks.__enter__()
+    with OURS[name]():
+        loss(leaf()).backward()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: libgrad.saved_tensors_hooks(1, len), TypeError, "pack_hook must be callable"),
+        (lambda: libgrad.saved_tensors_hooks(len, None), TypeError, "unpack_hook must be callable"),
+        (lambda: libgrad.compress("half"), TypeError, "dtype must be a torch.dtype, but is str"),
+        (lambda: libgrad.compress(torch.int8), RuntimeError, "dtype must be one of floating point"),
+        (lambda: libgrad.compress(only=3), TypeError, "compress: only must be callable"),
+        (lambda: libgrad.compress(compose=1), TypeError, "compose must be bool, but is int"),
+        (lambda: libgrad.save_on_cpu(1), TypeError, "pin_memory must be bool, but is int"),
+        (lambda: libgrad.save_on_cpu(True, 0), TypeError, "device_type must be str, but is int"),
+        (lambda: libgrad.save_on_disk(3), TypeError, "not int"),
+        (lambda: libgrad.save_on_disk("/none"), RuntimeError, "path must be a folder that can be"),
+        (lambda: libgrad.save_on_disk(__file__), RuntimeError, "Not a directory"),
+    ],
+)
+def test_bad_arguments_are_named(call, error, says):
+    with pytest.raises(error, match=says):
+        call()
+
+
+ENDS = """
+import torch, libgrad, threading
+x = torch.ones(3, requires_grad=True)
+kept = []
+for hooks in (libgrad.compress(), libgrad.save_on_disk("/tmp"),
+              libgrad.saved_tensors_hooks(lambda t: [t], lambda v: v[0], only=lambda op, t: True)):
+    hooks.__enter__()
+    kept.append(x.exp())
+    kept.append(hooks)
+print("end", flush=True)
+"""
+
+
+def test_the_interpreter_may_end_inside_hooks():
+    done = subprocess.run([sys.executable, "-c", ENDS], check=False, capture_output=True, text=True)
+    assert (done.stdout, done.returncode, done.stderr) == ("end\n", 0, "")
+
+
+def test_a_forked_child_has_the_hooks():
+    x = leaf()
+    with libgrad.save_on_disk("/tmp"):
+        y = loss(x)
+        child = os.fork()
+        if child == 0:  # reads the same file, and writes to another
+            z = loss(x)
+            same = torch.equal(torch.autograd.grad(y, x)[0], torch.autograd.grad(z, x)[0])
+            os._exit(0 if same else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    y.backward()
