@@ -1,9 +1,11 @@
-/// libgrad/hooks.h -- hooks on tensors that are saved for backward.
+/// libgrad/hooks.h -- hooks on tensors that are saved for backward, and on
+/// gradients.
 
 #pragma once
 
 #include <libgrad/detail/hook_engine.h>
 #include <libgrad/detail/paging.h>
+#include <libgrad/gradient_hooks.h>
 
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>

@@ -9,6 +9,7 @@
 #include <libgrad/functional.h>
 #include <libgrad/grad.h>
 #include <libgrad/gradcheck.h>
+#include <libgrad/gradient_hooks.h>
 #include <libgrad/graph.h>
 #include <libgrad/hooks.h>
 #include <libgrad/linear.h>
