@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <libgrad/checkpoint.h>
 #include <libgrad/diff.h>
 #include <libgrad/doctor.h>
 #include <libgrad/draw.h>

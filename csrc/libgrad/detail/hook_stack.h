@@ -31,7 +31,7 @@ using Selection = std::function<bool(std::string_view, const at::Tensor&)>;
 /// A hook with what else is known of it.
 struct Hooks {
   Pack pack;
-  Selection only;        // all tensors when empty
+  Selection only = {};   // all tensors when empty
   bool compose = false;  // what it makes is saved under the hooks around it
 };
 using HooksPtr = std::shared_ptr<const Hooks>;

@@ -1,0 +1,91 @@
+/// libgrad/checkpoint.h -- forward again, instead of keeping what it saved.
+
+#pragma once
+
+#include <libgrad/detail/segment.h>
+
+namespace libgrad {
+
+using torch::autograd::variable_list;
+
+/// `function(inputs)`. Its graph keeps the inputs, and none of the tensors that
+/// `function` saves for backward: backward runs `function` again, once for each
+/// time that it goes through, and has them then.
+///
+///     auto y = libgrad::checkpoint(
+///         [&](const at::Tensor& x) { return layer(x); }, x);
+///
+/// It works with grad, with backward of backward, for a graph that is kept and
+/// run again, and inside another checkpoint. Random numbers and autocast are
+/// those of forward, gradients the same bits as without checkpoint.
+///
+/// `function` must do the same each time: c10::Error out of backward when it
+/// saves other tensors than in forward, or when an input was changed in place
+/// meanwhile. It must not change its inputs, and may use other tensors, such as
+/// parameters. It is run by the thread that runs backward.
+///
+/// Source: torch.utils.checkpoint.checkpoint(use_reentrant=False); Chen et al.
+/// 2016, Training Deep Nets with Sublinear Memory Cost.
+inline variable_list checkpoint(
+    std::function<variable_list(const variable_list&)> function,
+    const variable_list& inputs,
+    const CheckpointOptions& options = {}) {
+  if (!at::GradMode::is_enabled()) {
+    return function(inputs);
+  }
+  detail::HookEngine::install();
+  return std::make_shared<detail::Segment>(std::move(function), inputs, options)
+      ->forward(inputs);
+}
+
+/// The same for a function of one tensor, with one result.
+inline at::Tensor checkpoint(
+    std::function<at::Tensor(const at::Tensor&)> function,
+    const at::Tensor& input,
+    const CheckpointOptions& options = {}) {
+  return checkpoint(
+      [function = std::move(function)](const variable_list& inputs) {
+        return variable_list{function(inputs[0])};
+      },
+      variable_list{input},
+      options)[0];
+}
+
+/// Runs `functions`, one after the other, in `segments` of the same length, of
+/// which the last keeps what it saves and may be longer: backward goes through
+/// it first.
+///
+/// Throws c10::Error unless there are 1 to functions.size() segments.
+///
+/// Source: torch.utils.checkpoint.checkpoint_sequential.
+inline at::Tensor checkpoint_sequential(
+    const std::vector<std::function<at::Tensor(const at::Tensor&)>>& functions,
+    int64_t segments,
+    at::Tensor input,
+    const CheckpointOptions& options = {}) {
+  const auto count = static_cast<int64_t>(functions.size());
+  TORCH_CHECK(
+      segments >= 1 && segments <= count,
+      "checkpoint_sequential: segments must be 1 to ",
+      count,
+      ", the number of functions, but is ",
+      segments);
+  const auto part = [&functions](int64_t begin, int64_t end) {
+    return [list = std::vector(
+                functions.begin() + begin, functions.begin() + end)](
+               const at::Tensor& x) {
+      auto y = x;
+      for (const auto& function : list) {
+        y = function(y);
+      }
+      return y;
+    };
+  };
+  const int64_t size = count / segments;
+  for (int64_t i = 0; i + 1 < segments; ++i) {
+    input = checkpoint(part(i * size, (i + 1) * size), input, options);
+  }
+  return part((segments - 1) * size, count)(input);
+}
+
+}  // namespace libgrad
