@@ -87,7 +87,7 @@ def _build_example(name: str, folder: Path) -> Path:
     if HAS_BACKEND:  # by pip, from what is there and without optimizing
         run(
             *(sys.executable, "-m", "pip", "install", "--no-index", "--no-build-isolation"),
-            *("--no-deps", "-Ccmake.define.CMAKE_CXX_FLAGS_RELEASE=-O0"),
+            *("--no-deps", "--config-settings=cmake.define.CMAKE_CXX_FLAGS_RELEASE=-O0"),
             *("--target", folder, EXAMPLES / "package"),
         )
     return folder

@@ -1,4 +1,4 @@
-#include "bindings.h"
+#include "keep.h"
 
 #include <libgrad/detail/python_objects.h>
 #include <libgrad/hooks.h>
@@ -48,15 +48,6 @@ HooksPtr find_hooks(const libgrad::detail::HookSlot::Entry& entry) {
     hooks = py::handle(object).cast<const PythonHooks&>().hooks;
   }
   return hooks.lock();
-}
-
-/// A Python object that any thread may let go.
-using Object = std::shared_ptr<py::object>;
-Object keep(py::object object) {
-  return Object(new py::object(std::move(object)), [](py::object* kept) {
-    const py::gil_scoped_acquire gil;
-    delete kept;
-  });
 }
 
 /// What a pack hook of Python returned: a tensor, or something else.
@@ -110,14 +101,18 @@ std::shared_ptr<HookedTensor> pack(
 }  // namespace
 
 void bind_hooks(py::module_& m) {
-  py::class_<OpWatch>(m, "WatchOps")
+  py::class_<OpWatch>(m, "WatchOps", "libgrad::detail::WatchOps.")
       .def(py::init<>())
       .def("__enter__", [](OpWatch& self) { self.watch.emplace(); })
       .def("__exit__", [](OpWatch& self, const py::args&) {
         self.watch.reset();
       });
-  py::class_<HookedTensor, std::shared_ptr<HookedTensor>>(m, "PackedTensor");
-  py::class_<PythonHooks> hooks(m, "PackHooks");
+  py::class_<HookedTensor, std::shared_ptr<HookedTensor>>(
+      m, "PackedTensor", "libgrad::detail::HookedTensor.");
+  py::class_<PythonHooks> hooks(
+      m,
+      "PackHooks",
+      "libgrad::PackHooks with its options, callable as a pack hook.");
   hooks.def("__call__", torch::wrap_pybind_function(pack), "tensor"_a);
   type_of_hooks = reinterpret_cast<PyTypeObject*>(hooks.ptr());
   libgrad::detail::hooks_of_python = find_hooks;

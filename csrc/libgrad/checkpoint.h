@@ -34,8 +34,9 @@ inline variable_list checkpoint(
     return function(inputs);
   }
   detail::HookEngine::install();
-  return std::make_shared<detail::Segment>(std::move(function), inputs, options)
-      ->forward(inputs);
+  const auto segment =
+      std::make_shared<detail::Segment>(std::move(function), inputs, options);
+  return segment->forward([&] { return segment->function()(inputs); });
 }
 
 /// The same for a function of one tensor, with one result.

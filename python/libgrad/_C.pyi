@@ -164,6 +164,15 @@ def compress(
 def offload_to_cpu(
     pin_memory: bool, only: Callable[[str, Tensor], bool] | None, compose: bool
 ) -> PackHooks: ...
+def checkpoint(
+    forward: Callable[..., Any],
+    again: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    preserve_rng_state: bool,
+    determinism_check: bool,
+    early_stop: bool,
+) -> Any: ...
 def offload_to_disk(
     path: str, only: Callable[[str, Tensor], bool] | None, compose: bool
 ) -> PackHooks: ...

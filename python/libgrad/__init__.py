@@ -18,6 +18,7 @@ from ._C import (
     is_inference_mode_enabled,
 )
 from ._check import check
+from ._checkpoint import checkpoint, checkpoint_sequential
 from ._doctor import diagnose, doctor
 from ._doctor_report import Findings, SilentWriteWarning
 from ._freeze import Frozen, freeze
@@ -53,6 +54,8 @@ __all__ = [
     "alive",
     "backward",
     "check",
+    "checkpoint",
+    "checkpoint_sequential",
     "cmake_dir",
     "compress",
     "detect_anomaly",

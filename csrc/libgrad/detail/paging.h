@@ -71,7 +71,13 @@ class PageFile {
     return place;
   }
 
+  /// Throws after a fork: the process that made the file may have other things
+  /// there meanwhile.
   void read(void* data, int64_t size, int64_t place) const {
+    TORCH_CHECK(
+        is_mine(),
+        "offload_to_disk: a tensor that was saved before a fork can be read by "
+        "the process that saved it, not by the one that was forked");
     auto* bytes = static_cast<char*>(data);
     for (int64_t done = 0; done < size;) {
       const auto n = pread(file_, bytes + done, size - done, place + done);
@@ -89,7 +95,7 @@ class PageFile {
   /// Bytes from `place` on are not needed any more.
   void give(int64_t place, int64_t size) {
     if (!is_mine()) {
-      return;  // the process that forked this one still needs them
+      return;  // they are the other process's
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     auto next = free_.lower_bound(place);

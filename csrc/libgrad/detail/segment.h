@@ -8,6 +8,7 @@
 
 #include <libgrad/detail/autocast_state.h>
 #include <libgrad/detail/hook_engine.h>
+#include <libgrad/detail/metadata.h>
 #include <libgrad/detail/random_state.h>
 
 #include <torch/csrc/autograd/graph_task.h>
@@ -30,6 +31,8 @@ struct CheckpointOptions {
   bool determinism_check = true;
   /// What runs again ends when all that backward needs is there.
   bool early_stop = true;
+  /// Devices whose random numbers are drawn again, too.
+  std::vector<c10::Device> devices = {};
 };
 
 namespace detail {
@@ -37,18 +40,31 @@ namespace detail {
 using torch::autograd::variable_list;
 using ListCallable = std::function<variable_list(const variable_list&)>;
 
+/// Throws the error that says that a function did something else.
+using Refuse = void (*)(const std::string& text);
+[[noreturn]] inline void refuse(const std::string& text) {
+  TORCH_CHECK(false, text);
+}
+
 /// Shared by all tensors that were saved in it.
 class Segment : public std::enable_shared_from_this<Segment> {
  public:
   Segment(
       ListCallable function,
       const variable_list& inputs,
-      const CheckpointOptions& options)
+      const CheckpointOptions& options,
+      Refuse refuse = detail::refuse)
       : function_(std::move(function)),
         options_(options),
-        devices_(devices_of(inputs)),
+        refuse_(refuse),
+        devices_(devices_of(inputs, options.devices)),
         autocast_(devices_) {
     for (const auto& input : inputs) {  // under the hooks around
+      TORCH_CHECK(
+          !input.defined() || !is_transformed(input),
+          "checkpoint: cannot be used inside a transform of torch.func, such "
+          "as vmap or grad: backward would run the function again outside of "
+          "it. Put the transform into the function, or leave checkpoint out");
       needs_grad_.push_back(input.defined() && input.requires_grad());
       inputs_.emplace_back(input, false);
     }
@@ -57,22 +73,18 @@ class Segment : public std::enable_shared_from_this<Segment> {
     }
   }
 
-  variable_list forward(const variable_list& inputs) {
-    variable_list outputs;
-    {
-      const PushedHooks guard(
-          std::make_shared<const Hooks>(Hooks{
-              .pack = [self = shared_from_this()](const at::Tensor& tensor) {
-                return std::make_unique<Place>(self, self->save(tensor));
-              }}));
-      outputs = function_(inputs);
-    }
+  /// `first()`, which does what the function does, and is run as forward.
+  template <class First>
+  auto forward(const First& first) {
+    auto outputs = under_hooks(first);
     if (random_) {
       random_->forget_unused(devices_);
     }
     complete_ = true;
     return outputs;
   }
+
+  const ListCallable& function() const { return function_; }
 
  private:
   /// A tensor that was saved in a segment: its number.
@@ -103,12 +115,15 @@ class Segment : public std::enable_shared_from_this<Segment> {
     HookSlot& slot_;
   };
 
-  struct Saved {
-    std::vector<int64_t> shape;
-    at::ScalarType dtype;
-    c10::Device device;
-    bool operator==(const Saved&) const = default;
-  };
+  template <class First>
+  auto under_hooks(const First& first) {
+    const PushedHooks guard(
+        std::make_shared<const Hooks>(Hooks{
+            .pack = [self = shared_from_this()](const at::Tensor& tensor) {
+              return std::make_unique<Place>(self, self->save(tensor));
+            }}));
+    return first();
+  }
 
   /// What one thread has computed again in one backward.
   struct Again {
@@ -124,28 +139,33 @@ class Segment : public std::enable_shared_from_this<Segment> {
     }
   };
 
-  static std::vector<c10::Device> devices_of(const variable_list& inputs) {
+  /// All but the CPU, which is always among them.
+  static std::vector<c10::Device> devices_of(
+      const variable_list& inputs, const std::vector<c10::Device>& others) {
     std::vector<c10::Device> devices;
+    const auto add = [&devices](c10::Device device) {
+      if (!device.is_cpu() && !device.is_meta() &&
+          std::find(devices.begin(), devices.end(), device) == devices.end()) {
+        devices.push_back(device);
+      }
+    };
     for (const auto& input : inputs) {
-      if (input.defined() && !input.is_cpu() && !input.is_meta() &&
-          std::find(devices.begin(), devices.end(), input.device()) ==
-              devices.end()) {
-        devices.push_back(input.device());
+      if (input.defined()) {
+        add(input.device());
       }
     }
+    std::for_each(others.begin(), others.end(), add);
     return devices;
   }
 
-  static Saved describe(const at::Tensor& tensor) {
-    return {
-        tensor.is_nested() ? std::vector<int64_t>() : tensor.sizes().vec(),
-        tensor.scalar_type(),
-        tensor.device()};
+  static bool is_transformed(const at::Tensor& tensor) {
+    return tensor.key_set().has(c10::DispatchKey::FuncTorchBatched) ||
+           tensor.key_set().has(c10::DispatchKey::FuncTorchGradWrapper);
   }
 
   size_t save(const at::Tensor& tensor) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    saved_.push_back(describe(tensor));
+    saved_.push_back(metadata_of(tensor));
     return saved_.size() - 1;
   }
 
@@ -166,6 +186,7 @@ class Segment : public std::enable_shared_from_this<Segment> {
     if (task == -1) {
       return tensors[number];  // asked for outside of backward
     }
+    Again gone;  // goes when no lock is held
     const std::lock_guard<std::mutex> lock(mutex_);
     auto& again = again_[thread];
     if (again.task != task) {
@@ -177,7 +198,7 @@ class Segment : public std::enable_shared_from_this<Segment> {
           });
     }
     const size_t count = tensors.size();
-    again = {task, std::move(tensors), count};
+    gone = std::exchange(again, {task, std::move(tensors), count});
     return use(again, number);
   }
 
@@ -241,56 +262,19 @@ class Segment : public std::enable_shared_from_this<Segment> {
     if (early && found->size() > count) {  // somebody caught Stop, and went on
       found->resize(count);
     }
-    check(*found, count, complete);
+    if (complete) {  // else it was asked for in the middle of forward
+      const auto text = difference(saved_, *found, options_.determinism_check);
+      if (!text.empty()) {
+        refuse_("checkpoint: " + text);
+      }
+    }
     TORCH_CHECK(number < found->size());
     return std::move(*found);
   }
 
-  void check(const variable_list& found, size_t count, bool complete) const {
-    if (!complete) {
-      return;  // asked for in the middle of forward
-    }
-    TORCH_CHECK(
-        found.size() == count,
-        "checkpoint: A different number of tensors was saved during the "
-        "original forward and recomputation.\nNumber of tensors saved during "
-        "forward: ",
-        count,
-        "\nNumber of tensors saved during recomputation: ",
-        found.size(),
-        ".\nThe function must do the same each time: it must not depend on "
-        "what changes meanwhile");
-    if (!options_.determinism_check) {
-      return;
-    }
-    std::string text;
-    for (size_t i = 0; i < count; ++i) {
-      if (const auto now = describe(found[i]); now != saved_[i]) {
-        text += c10::str(
-            "\ntensor at position ",
-            i,
-            ":\nsaved metadata: ",
-            in_words(saved_[i]),
-            "\nrecomputed metadata: ",
-            in_words(now));
-      }
-    }
-    TORCH_CHECK(
-        text.empty(),
-        "checkpoint: Recomputed values for the following tensors have "
-        "different metadata than during the forward pass.",
-        text,
-        "\nThe function must do the same each time, or pass "
-        "determinism_check = false");
-  }
-
-  static std::string in_words(const Saved& saved) {
-    return c10::str(
-        saved.dtype, " ", at::IntArrayRef(saved.shape), " on ", saved.device);
-  }
-
   const ListCallable function_;
   const CheckpointOptions options_;
+  const Refuse refuse_;
   const std::vector<c10::Device> devices_;
   const AutocastState autocast_;
   std::vector<torch::autograd::SavedVariable> inputs_;
@@ -299,7 +283,7 @@ class Segment : public std::enable_shared_from_this<Segment> {
   std::atomic<bool> complete_ = false;
 
   std::mutex mutex_;  // of what follows
-  std::vector<Saved> saved_;
+  std::vector<Metadata> saved_;
   std::map<std::thread::id, Again> again_;
 };
 

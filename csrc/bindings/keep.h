@@ -1,0 +1,17 @@
+/// A Python object that C++ keeps.
+
+#pragma once
+
+#include "bindings.h"
+
+#include <memory>
+
+/// Any thread may let it go.
+using Object = std::shared_ptr<py::object>;
+
+inline Object keep(py::object object) {
+  return Object(new py::object(std::move(object)), [](py::object* kept) {
+    const py::gil_scoped_acquire gil;
+    delete kept;
+  });
+}

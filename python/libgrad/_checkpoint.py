@@ -1,0 +1,173 @@
+"""`checkpoint`: forward again, instead of keeping what it saved; by libgrad/checkpoint.h."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import torch
+import torch.utils.checkpoint as theirs
+from torch import nn
+
+from . import _C
+
+__all__ = ["checkpoint", "checkpoint_sequential"]
+
+T = TypeVar("T")
+ContextFn = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
+
+_noop = theirs.noop_context_fn
+_torch_checkpoint = theirs.checkpoint
+
+
+def checkpoint(
+    function: Callable[..., T],
+    *args: Any,
+    use_reentrant: bool = False,
+    context_fn: ContextFn = _noop,
+    determinism_check: str = "default",
+    debug: bool = False,
+    early_stop: bool = True,
+    preserve_rng_state: bool = True,
+    **kwargs: Any,
+) -> T:
+    """Return ``function(*args, **kwargs)``, whose graph keeps its inputs alone.
+
+    What `function` saves for backward is not kept: backward runs `function` again, and has it then.
+    It works with grad, for backward of backward, for a graph that is kept and run again, and inside
+    another checkpoint. Random numbers, autocast and the default device are those of forward;
+    gradients are the same bits as without checkpoint.
+
+    >>> layer = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Dropout(0.5))
+    >>> x = torch.ones(2, 4, requires_grad=True)
+    >>> y = libgrad.checkpoint(layer, x)
+    >>> y.sum().backward()
+
+    Args:
+        function: Must do the same each time, and must not change its inputs.
+        args: For `function`. Tensors among them are kept as saved tensors are: it is an error of
+            backward when they were changed in place.
+        use_reentrant: True takes torch's other implementation, as it is.
+        context_fn: Returns two context managers, for forward and for what runs again.
+        determinism_check: ``"default"``: what is computed again must have the shapes, dtypes and
+            devices of forward; ``"none"``: it need not.
+        debug: True takes torch's implementation, whose errors tell the operators of both runs.
+        early_stop: What runs again ends when all that backward needs is there.
+        preserve_rng_state: Draw the random numbers of forward again, of the CPU and of the devices
+            of tensors in `args`.
+        kwargs: For `function`.
+
+    Raises:
+        RuntimeError: torch.utils.checkpoint.CheckpointError, out of backward, when `function` saved
+            other tensors than in forward; for tensors of a transform of torch.func, such as vmap.
+        TypeError: An argument has another type.
+        ValueError: `determinism_check` is another word.
+
+    Source: torch.utils.checkpoint.checkpoint; Chen et al. 2016, Training Deep Nets with Sublinear
+    Memory Cost.
+    """
+    if use_reentrant or debug or torch.compiler.is_compiling():
+        options: dict[str, Any] = {} if context_fn is _noop else {"context_fn": context_fn}
+        return _torch_checkpoint(  # type: ignore[no-any-return]
+            function,
+            *args,
+            use_reentrant=use_reentrant,
+            determinism_check=determinism_check,
+            debug=debug,
+            early_stop=early_stop,
+            preserve_rng_state=preserve_rng_state,
+            **options,
+            **kwargs,
+        )
+    if not callable(function):
+        raise TypeError(f"checkpoint: function must be callable, but is {type(function).__name__}")
+    if determinism_check not in ("default", "none"):
+        raise ValueError(
+            f'checkpoint: determinism_check must be "default" or "none", but is '
+            f"{determinism_check!r}"
+        )
+    forward: Callable[..., Any] = function
+    again: Callable[..., Any] = function
+    if context_fn is not _noop:
+        first, second = context_fn()
+        forward, again = _inside(first, function), _inside(second, function)
+    if not torch.is_grad_enabled():
+        return function(*args, **kwargs)
+    device = torch.get_default_device()
+    if device.type != "cpu":
+        again = _inside(device, again)
+    if theirs._enable_checkpoint_early_stop is not None:  # set_checkpoint_early_stop
+        early_stop = theirs._enable_checkpoint_early_stop
+    check = determinism_check == "default"
+    return _C.checkpoint(  # type: ignore[no-any-return]
+        forward, again, args, kwargs, preserve_rng_state, check, early_stop
+    )
+
+
+def _inside(context: AbstractContextManager[Any], function: Callable[..., T]) -> Callable[..., T]:
+    """Return `function`, run inside `context`."""
+
+    def run(*args: Any, **kwargs: Any) -> T:
+        with context:
+            return function(*args, **kwargs)
+        raise RuntimeError(
+            "checkpoint: a context of context_fn suppressed an exception of the function, so there "
+            "is no result; let it pass"
+        )
+
+    return run
+
+
+def checkpoint_sequential(
+    functions: nn.Sequential | Sequence[Callable[[Any], Any]],
+    segments: int,
+    input: Any,
+    use_reentrant: bool = False,
+    *,
+    preserve_rng_state: bool = True,
+) -> Any:
+    """Run `functions`, one after the other, in `segments` that are checkpoints but for the last.
+
+    >>> model = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(6)])
+    >>> y = libgrad.checkpoint_sequential(model, 3, torch.ones(2, 4, requires_grad=True))
+    >>> y.sum().backward()
+
+    Args:
+        functions: A Sequential, or callables that each take what the one before returns.
+        segments: How many, of the same length; the last, which keeps what it saves since backward
+            goes through it first, may be longer.
+        input: Of the first.
+        use_reentrant: As in `checkpoint`.
+        preserve_rng_state: As in `checkpoint`.
+
+    Raises:
+        ValueError: `segments` is not 1 to the number of functions.
+
+    Source: torch.utils.checkpoint.checkpoint_sequential.
+    """
+    parts: list[Callable[[Any], Any]] = [*functions]
+    if not 1 <= segments <= len(parts):
+        raise ValueError(
+            f"checkpoint_sequential: segments must be 1 to {len(parts)}, the number of functions, "
+            f"but is {segments}"
+        )
+    size = len(parts) // segments
+    last = size * (segments - 1)
+    for begin in range(0, last, size):
+        input = checkpoint(
+            _chain(parts[begin : begin + size]),
+            input,
+            use_reentrant=use_reentrant,
+            preserve_rng_state=preserve_rng_state,
+        )
+    return _chain(parts[last:])(input)
+
+
+def _chain(functions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    def run(value: Any) -> Any:
+        for function in functions:
+            value = function(value)
+        return value
+
+    return run

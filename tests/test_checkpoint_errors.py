@@ -1,0 +1,138 @@
+"""`checkpoint` when something goes wrong: errors, functions that do something else, the end."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.utils.checkpoint as theirs
+from test_checkpoint import Counted, grad, leaf
+
+import libgrad
+
+
+def test_a_context_that_suppresses_is_refused():
+    def fails(x):
+        raise ValueError("mine")
+
+    with pytest.raises(RuntimeError, match="suppressed an exception of the function"):
+        libgrad.checkpoint(
+            fails,
+            leaf(),
+            context_fn=lambda: (contextlib.suppress(ValueError), contextlib.nullcontext()),
+        )
+
+
+def test_what_is_else_than_in_forward_is_a_checkpoint_error():
+    x = leaf()
+    runs = []
+
+    def fewer(t):
+        runs.append(1)
+        return t.exp().sin() if len(runs) == 1 else t * 1
+
+    def other(t):
+        runs.append(1)
+        return t.exp() if len(runs) == 1 else t.double().exp()
+
+    y = libgrad.checkpoint(fewer, x)
+    with pytest.raises(theirs.CheckpointError, match="saved during recomputation: 0") as error:
+        grad(y, x)
+    assert "Number of tensors saved during forward: 2" in str(error.value)
+    runs.clear()
+    y = libgrad.checkpoint(other, x)
+    with pytest.raises(theirs.CheckpointError, match="different metadata") as error:
+        grad(y, x, retain_graph=True)
+    assert "saved metadata: Float [4] on cpu" in str(error.value)
+    runs.clear()
+    grad(libgrad.checkpoint(other, x, determinism_check="none"), x)
+
+
+def test_errors_pass_through_and_nothing_is_left():
+    x = leaf()
+    runs = []
+
+    def fails(t):
+        runs.append(1)
+        if len(runs) == 2:
+            raise KeyError("mine")
+        return t.exp().sin()
+
+    y = libgrad.checkpoint(fails, x)
+    with pytest.raises(KeyError, match="mine"):
+        grad(y, x, retain_graph=True)
+    assert torch.equal(grad(y, x), grad(x.exp().sin(), x))
+    runs[:] = [1]
+    with pytest.raises(KeyError, match="mine"):
+        libgrad.checkpoint(fails, x)
+    assert torch.equal(grad(x.exp(), x), x.exp())
+
+
+def test_a_function_that_catches_everything_is_right():
+    x = leaf()
+
+    def function(t):
+        try:
+            y = t.exp()
+        except Exception:
+            y = t * 0
+        return y.sin() * y
+
+    assert torch.equal(grad(libgrad.checkpoint(function, x), x), grad(function(x), x))
+
+
+def test_a_changed_input_is_told():
+    x = leaf()
+    kept = x * 1
+    y = libgrad.checkpoint(Counted(), kept)
+    kept.add_(1)
+    with pytest.raises(RuntimeError, match="is at version 1; expected version 0"):
+        grad(y, x)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda x: libgrad.checkpoint(3, x), TypeError, "function must be callable, but is int"),
+        (
+            lambda x: libgrad.checkpoint(torch.sin, x, determinism_check="all"),
+            ValueError,
+            'determinism_check must be "default" or "none", but is',
+        ),
+        (
+            lambda x: libgrad.checkpoint_sequential([torch.sin], 2, x),
+            ValueError,
+            "segments must be 1 to 1, the number of functions, but is 2",
+        ),
+        (
+            lambda x: torch.func.grad(lambda t: libgrad.checkpoint(torch.sin, t).sum())(x),
+            RuntimeError,
+            "cannot be used inside a transform of torch.func",
+        ),
+        (
+            lambda x: torch.vmap(lambda t: libgrad.checkpoint(torch.sin, t))(x),
+            RuntimeError,
+            "cannot be used inside a transform of torch.func",
+        ),
+    ],
+)
+def test_bad_arguments_are_named(call, error, says):
+    with pytest.raises(error, match=says):
+        call(torch.ones(3))
+
+
+ENDS = """
+import torch, libgrad
+x = torch.ones(3, requires_grad=True)
+y = libgrad.checkpoint(lambda t: t.exp(), x)
+y.sum().backward(retain_graph=True)
+print("end", flush=True)
+"""
+
+
+def test_the_interpreter_may_end_before_the_graph():
+    done = subprocess.run([sys.executable, "-c", ENDS], check=False, capture_output=True, text=True)
+    assert (done.stdout, done.returncode, done.stderr) == ("end\n", 0, "")
