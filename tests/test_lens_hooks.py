@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
+import pytest
 import torch
+from lens_models import Body, demo, loss_of
 
 import libgrad
 
@@ -34,3 +38,43 @@ def test_what_a_hook_made_is_not_stale():
     with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda t: t):
         y = x.exp() * x
     assert not any(saved.stale for saved in libgrad.graph(y).saved)
+
+
+def checkpointed(model, x):
+    for _ in range(3):
+        x = libgrad.checkpoint(lambda h: model.second(torch.tanh(model.first(h))).sin(), x)
+    return x
+
+
+def nested(model, x):
+    return libgrad.checkpoint(lambda h: checkpointed(model, h).exp(), x * 2)
+
+
+def compressed(model, x):
+    with libgrad.compress():
+        return model.second(model.first(x).exp()).sin()
+
+
+def mixed(model, x):
+    with libgrad.saved_tensors_hooks(torch.clone, lambda t: t), libgrad.compress(compose=True):
+        return checkpointed(model, x)
+
+
+@pytest.mark.parametrize("make", [checkpointed, nested, compressed, mixed])
+def test_exclusive_bytes_are_freed_with_the_graph(make):
+    model, x = Body(make), torch.randn(128, 64)
+    graphs = []
+    loss_of(model, x).backward()
+    gc.collect()
+    freed = demo.freed_bytes(
+        lambda: loss_of(model, x), lambda loss: graphs.append(libgrad.graph(loss, params=model))
+    )
+    assert freed > 10_000
+    assert graphs[0].exclusive_nbytes == pytest.approx(freed, rel=0.01)
+
+
+def test_inputs_of_a_checkpoint_are_shown():
+    x = torch.ones(300, requires_grad=True)
+    y = libgrad.checkpoint(lambda t: t.exp().sin(), x * 2)
+    fields = [(s.field, s.index, s.nbytes) for s in libgrad.graph(y).saved if s.nbytes == 1200]
+    assert fields == [("checkpoint.args", 0, 1200)]

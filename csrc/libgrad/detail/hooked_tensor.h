@@ -74,6 +74,11 @@ class HookedTensor : public torch::autograd::SavedVariableHooks {
     return saved_ ? &*saved_ : nullptr;
   }
 
+  /// What is kept for this tensor and others.
+  const Packed::Shared* shared() const {
+    return packed_ ? packed_->shared() : nullptr;
+  }
+
  private:
   void save_under_outer_hooks(const at::Tensor& tensor) {
     const OuterHooks outer;

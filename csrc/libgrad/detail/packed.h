@@ -2,13 +2,13 @@
 
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include <torch/csrc/autograd/saved_variable.h>
 
-#include <concepts>
 #include <functional>
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace libgrad::detail {
 
@@ -25,6 +25,13 @@ class Packed {
   /// The tensor that was packed; `taken` is what was taken out. May be called
   /// many times, and by several threads.
   virtual at::Tensor unpack(const at::Tensor& taken) = 0;
+
+  /// What several values keep together, once it is known; null for nothing.
+  struct Shared {
+    virtual ~Shared() = default;
+    virtual const std::vector<torch::autograd::SavedVariable>& kept() const = 0;
+  };
+  virtual const Shared* shared() const { return nullptr; }
 };
 
 template <class Value>

@@ -58,12 +58,21 @@ inline void read_pack(
     if (read_packed != nullptr) {
       read_packed(packed, hooks, sink);
     }
-  } else if (const auto* const kept = hooked->kept()) {
+    return;
+  }
+  if (const auto* const kept = hooked->kept()) {
     const auto held = place_of(*kept, "");
     if (held.tensor != nullptr) {
       sink(held);
     } else if (held.packed != nullptr) {  // by the hooks around
       read_pack(*held.packed, hooks, sink);
+    }
+  }
+  const auto* const shared = hooked->shared();
+  if (shared != nullptr && hooks.emplace(shared, 0).second) {
+    for (size_t i = 0; i < shared->kept().size(); ++i) {
+      sink(place_of(
+          shared->kept()[i], "checkpoint.args", static_cast<Index>(i)));
     }
   }
 }

@@ -47,7 +47,8 @@ using Refuse = void (*)(const std::string& text);
 }
 
 /// Shared by all tensors that were saved in it.
-class Segment : public std::enable_shared_from_this<Segment> {
+class Segment : public std::enable_shared_from_this<Segment>,
+                public Packed::Shared {
  public:
   Segment(
       ListCallable function,
@@ -86,6 +87,11 @@ class Segment : public std::enable_shared_from_this<Segment> {
 
   const ListCallable& function() const { return function_; }
 
+  /// The inputs.
+  const std::vector<torch::autograd::SavedVariable>& kept() const override {
+    return inputs_;
+  }
+
  private:
   /// A tensor that was saved in a segment: its number.
   class Place : public Packed {
@@ -97,6 +103,7 @@ class Segment : public std::enable_shared_from_this<Segment> {
     at::Tensor unpack(const at::Tensor&) override {
       return segment_->load(number_);
     }
+    const Shared* shared() const override { return segment_.get(); }
 
    private:
     std::shared_ptr<Segment> segment_;
