@@ -37,6 +37,9 @@ HooksPtr find_hooks(const libgrad::detail::HookSlot::Entry& entry) {
   thread_local PyObject* recent = nullptr;
   thread_local uint64_t gone = 0;
   thread_local std::weak_ptr<const libgrad::detail::Hooks> hooks;
+  if (&entry.first.pyinterpreter() != getPyInterpreter()) {
+    return nullptr;  // C++ of another extension
+  }
   PyObject* const object = entry.first.ptr(getPyInterpreter());
   if (Py_TYPE(object) != type_of_hooks) {
     return nullptr;

@@ -2,6 +2,7 @@
 
 #include "wild.h"
 
+#include <libgrad/hooks.h>
 #include <libgrad/python.h>
 
 #include <ATen/ATen.h>
@@ -244,6 +245,19 @@ struct Meet : Function<Meet> {
   }
 };
 
+/// How many tensors are packed by hooks of this extension while `body` runs.
+int count_packed(const py::function& body) {
+  int packed = 0;
+  const libgrad::SavedTensorHooks guard{
+      [&packed](const Tensor& tensor) {
+        ++packed;
+        return tensor;
+      },
+      [](const Tensor& tensor) { return tensor; }};
+  body();
+  return packed;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(functions, m) {
@@ -296,4 +310,5 @@ PYBIND11_MODULE(functions, m) {
   def_function<wild::Calls<false>::Squared>(m, "squared", "x"_a);
   def_function<wild::Deep>(m, "deep", "x"_a);
   def_function<wild::Doubles>(m, "doubles", "x"_a);
+  m.def("count_packed", count_packed);
 }
