@@ -67,6 +67,7 @@ def checkpoint(
     Source: torch.utils.checkpoint.checkpoint; Chen et al. 2016, Training Deep Nets with Sublinear
     Memory Cost.
     """
+    debug = _switch("_checkpoint_debug_enabled", debug)
     if use_reentrant or debug or torch.compiler.is_compiling():
         options: dict[str, Any] = {} if context_fn is _noop else {"context_fn": context_fn}
         return _torch_checkpoint(  # type: ignore[no-any-return]
@@ -97,12 +98,17 @@ def checkpoint(
     device = torch.get_default_device()
     if device.type != "cpu":
         again = _inside(device, again)
-    if theirs._enable_checkpoint_early_stop is not None:  # set_checkpoint_early_stop
-        early_stop = theirs._enable_checkpoint_early_stop
+    early_stop = _switch("_enable_checkpoint_early_stop", early_stop)
     check = determinism_check == "default"
     return _C.checkpoint(  # type: ignore[no-any-return]
         forward, again, args, kwargs, preserve_rng_state, check, early_stop
     )
+
+
+def _switch(name: str, argument: bool) -> bool:
+    """Return what torch's set_checkpoint_... says, which comes before an argument."""
+    switch: bool | None = getattr(theirs, name, None)
+    return argument if switch is None else switch
 
 
 def _inside(context: AbstractContextManager[Any], function: Callable[..., T]) -> Callable[..., T]:
