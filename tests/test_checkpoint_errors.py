@@ -108,6 +108,31 @@ def test_a_changed_input_is_told():
             "segments must be 1 to 1, the number of functions, but is 2",
         ),
         (
+            lambda x: libgrad.checkpoint_optimal([], x, slots=1),
+            ValueError,
+            "expected at least one function",
+        ),
+        (
+            lambda x: libgrad.checkpoint_optimal([torch.sin], x, slots=-1),
+            ValueError,
+            "slots must not be negative, but is -1",
+        ),
+        (
+            lambda x: libgrad.checkpoint_optimal([torch.sin], 3, slots=1),
+            TypeError,
+            "input must be a tensor, but is int",
+        ),
+        (
+            lambda x: libgrad.checkpoint_optimal([torch.sin], x, slots="all"),
+            TypeError,
+            "slots must be int, but is str",
+        ),
+        (
+            lambda x: libgrad.checkpoint_optimal([len], x, slots=1),
+            TypeError,
+            "each function must return a tensor, but one returned int",
+        ),
+        (
             lambda x: torch.func.grad(lambda t: libgrad.checkpoint(torch.sin, t).sum())(x),
             RuntimeError,
             "cannot be used inside a transform of torch.func",

@@ -95,6 +95,37 @@ py::object checkpoint(
   return segment->forward([&] { return forward(*args, **kwargs); });
 }
 
+/// `function` as one of C++ that takes a tensor and returns one.
+auto step_of(py::object function) {
+  return [function = keep(std::move(function))](const at::Tensor& input) {
+    const py::gil_scoped_acquire gil;
+    const auto output = (*function)(input);
+    TORCH_CHECK_TYPE(
+        THPVariable_Check(output.ptr()),
+        "checkpoint_optimal: each function must return a tensor, but one "
+        "returned ",
+        Py_TYPE(output.ptr())->tp_name);
+    return THPVariable_Unpack(output.ptr());
+  };
+}
+
+at::Tensor checkpoint_optimal(
+    const std::vector<py::object>& functions,
+    const at::Tensor& input,
+    int64_t slots,
+    bool preserve_rng_state) {
+  std::vector<libgrad::detail::OptimalChain::Step> steps;
+  for (const auto& function : functions) {
+    steps.push_back(step_of(function));
+  }
+  const auto count = static_cast<int64_t>(steps.size());
+  return std::make_shared<libgrad::detail::OptimalChain>(
+             std::move(steps),
+             CheckpointOptions{.preserve_rng_state = preserve_rng_state},
+             refuse)
+      ->run(0, count, slots, input);
+}
+
 }  // namespace
 
 void bind_checkpoint(py::module_& m) {
@@ -108,4 +139,11 @@ void bind_checkpoint(py::module_& m) {
       "preserve_rng_state"_a,
       "determinism_check"_a,
       "early_stop"_a);
+  m.def(
+      "checkpoint_optimal",
+      wrap_pybind_function(checkpoint_optimal),
+      "functions"_a,
+      "input"_a,
+      "slots"_a,
+      "preserve_rng_state"_a);
 }

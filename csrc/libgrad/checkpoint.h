@@ -2,11 +2,31 @@
 
 #pragma once
 
+#include <libgrad/detail/revolve.h>
 #include <libgrad/detail/segment.h>
 
 namespace libgrad {
 
 using torch::autograd::variable_list;
+
+namespace detail {
+
+/// `function(inputs)`, run as a segment.
+inline variable_list run_segment(
+    ListCallable function,
+    const variable_list& inputs,
+    const CheckpointOptions& options,
+    Refuse refuse = detail::refuse) {
+  if (!at::GradMode::is_enabled()) {
+    return function(inputs);
+  }
+  HookEngine::install();
+  const auto segment =
+      std::make_shared<Segment>(std::move(function), inputs, options, refuse);
+  return segment->forward([&] { return segment->function()(inputs); });
+}
+
+}  // namespace detail
 
 /// `function(inputs)`. Its graph keeps the inputs, and none of the tensors that
 /// `function` saves for backward: backward runs `function` again, once for each
@@ -87,6 +107,81 @@ inline at::Tensor checkpoint_sequential(
     input = checkpoint(part(i * size, (i + 1) * size), input, options);
   }
   return part((segments - 1) * size, count)(input);
+}
+
+namespace detail {
+
+/// A chain that runs itself again in parts.
+class OptimalChain : public std::enable_shared_from_this<OptimalChain> {
+ public:
+  using Step = std::function<at::Tensor(const at::Tensor&)>;
+
+  OptimalChain(
+      std::vector<Step> steps,
+      const CheckpointOptions& options,
+      Refuse refuse = detail::refuse)
+      : steps_(std::move(steps)),
+        options_(options),
+        refuse_(refuse) {}
+
+  at::Tensor run(
+      int64_t begin, int64_t end, int64_t slots, const at::Tensor& input) {
+    if (end - begin == 1) {
+      return steps_[begin](input);
+    }
+    const int64_t cut = begin + find_cut(end - begin, slots);
+    const auto middle = run_segment(
+        [self = shared_from_this(), begin, cut, slots](const auto& inputs) {
+          return variable_list{self->run(begin, cut, slots, inputs[0])};
+        },
+        {input},
+        options_,
+        refuse_)[0];
+    return run(cut, end, std::max<int64_t>(slots - 1, 0), middle);
+  }
+
+ private:
+  int64_t find_cut(int64_t steps, int64_t slots) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return cuts_.find(steps, slots);
+  }
+
+  const std::vector<Step> steps_;
+  const CheckpointOptions options_;
+  const Refuse refuse_;
+  std::mutex mutex_;
+  RevolveCuts cuts_;
+};
+
+}  // namespace detail
+
+/// Runs `functions`, one after the other, so that `slots` of their inputs at
+/// most, besides `input`, are kept at a time, and what one function saves; of
+/// all schedules for that memory, with the fewest runs, if each function takes
+/// the same time. For n functions these are
+///
+///     n + r n - C(slots + 1 + r, r - 1),
+///
+/// with the smallest r for which C(slots + 1 + r, r) >= n: for 64 functions 264
+/// with 3 slots, 220 with 5, and 179 with 10.
+///
+/// Throws c10::Error when there is no function, or less than no slot.
+///
+/// Source: Griewank and Walther 2000, Algorithm 799: Revolve.
+inline at::Tensor checkpoint_optimal(
+    std::vector<std::function<at::Tensor(const at::Tensor&)>> functions,
+    const at::Tensor& input,
+    int64_t slots,
+    const CheckpointOptions& options = {}) {
+  TORCH_CHECK(
+      !functions.empty(), "checkpoint_optimal: expected at least one function");
+  TORCH_CHECK(
+      slots >= 0,
+      "checkpoint_optimal: slots must not be negative, but is ",
+      slots);
+  const auto count = static_cast<int64_t>(functions.size());
+  return std::make_shared<detail::OptimalChain>(std::move(functions), options)
+      ->run(0, count, slots, input);
 }
 
 }  // namespace libgrad

@@ -173,6 +173,12 @@ def checkpoint(
     determinism_check: bool,
     early_stop: bool,
 ) -> Any: ...
+def checkpoint_optimal(
+    functions: list[Callable[[Tensor], Tensor]],
+    input: Tensor,
+    slots: int,
+    preserve_rng_state: bool,
+) -> Tensor: ...
 def offload_to_disk(
     path: str, only: Callable[[str, Tensor], bool] | None, compose: bool
 ) -> PackHooks: ...

@@ -18,7 +18,7 @@ from ._C import (
     is_inference_mode_enabled,
 )
 from ._check import check
-from ._checkpoint import checkpoint, checkpoint_sequential
+from ._checkpoint import checkpoint, checkpoint_optimal, checkpoint_sequential
 from ._doctor import diagnose, doctor
 from ._doctor_report import Findings, SilentWriteWarning
 from ._freeze import Frozen, freeze
@@ -55,6 +55,7 @@ __all__ = [
     "backward",
     "check",
     "checkpoint",
+    "checkpoint_optimal",
     "checkpoint_sequential",
     "cmake_dir",
     "compress",

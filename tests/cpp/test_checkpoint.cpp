@@ -1,103 +1,13 @@
 /// libgrad/checkpoint.h: forward again, instead of keeping what it saved.
 
 #include "check.h"
-#include "tensors.h"
+#include "checkpointed.h"
 
 #include <libgrad/libgrad.h>
-
-#include <c10/core/CPUAllocator.h>
 
 #include <thread>
 
 using libgrad::checkpoint;
-using libgrad::checkpoint_sequential;
-using libgrad::CheckpointOptions;
-
-namespace {
-
-using Layer = std::function<Tensor(const Tensor&)>;
-
-Tensor weights(int64_t size, int seed) {
-  torch::manual_seed(seed);
-  return (torch::randn({size, size}) / std::sqrt(size)).requires_grad_();
-}
-
-/// Saves its input, the product and the tanh: three tensors of x's size.
-Tensor layer(const Tensor& x, const Tensor& w) {
-  const auto y = torch::gelu(x.mm(w));
-  return y + y.tanh() * 0.1;
-}
-
-/// A function of one tensor, counted.
-struct Counted {
-  std::shared_ptr<int> runs = std::make_shared<int>(0);
-  Tensor operator()(const Tensor& x) const {
-    ++*runs;
-    return (x.exp() * x).tanh();
-  }
-};
-
-Tensor grad_of(const Tensor& y, const Tensor& x, bool keep = false) {
-  return libgrad::grad({y.sum()}, {x}, {.retain_graph = keep})[0];
-}
-
-/// Bytes of the CPU's allocator on this thread, while it lives.
-class Memory : public c10::MemoryReportingInfoBase {
- public:
-  void reportMemoryUsage(
-      void*, int64_t size, size_t, size_t, c10::Device) override {
-    now += size;
-    peak = std::max(peak, now);
-  }
-  bool memoryProfilingEnabled() const override { return true; }
-  int64_t now = 0;
-  int64_t peak = 0;
-};
-
-struct Usage {
-  double kept;
-  double peak;
-};
-
-/// What a chain of layers keeps after forward and takes in backward, in tensors
-/// of its input's size.
-Usage measure(int layers, int segments) {
-  constexpr int64_t kRows = 512;
-  constexpr int64_t kSize = 64;
-  std::vector<Tensor> all;
-  for (int i = 0; i < layers; ++i) {
-    all.push_back(weights(kSize, i));
-    all.back().mutable_grad() = torch::zeros({kSize, kSize});
-  }
-  const auto x = torch::randn({kRows, kSize});
-  const auto memory = std::make_shared<Memory>();
-  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, memory);
-  auto h = x;
-  const int size = layers / segments;
-  for (int s = 0; s < segments; ++s) {
-    const auto part = [&all, s, size](const Tensor& in) {
-      auto out = in;
-      for (int i = s * size; i < (s + 1) * size; ++i) {
-        out = layer(out, all[i]);
-      }
-      return out;
-    };
-    h = segments == 1 ? part(h) : checkpoint(part, h);
-  }
-  auto loss = h.pow(2).mean();
-  h.reset();
-  const double unit = kRows * kSize * sizeof(float);
-  const double kept = memory->now / unit;
-  memory->peak = memory->now;
-  loss.backward();
-  return {kept, memory->peak / unit};
-}
-
-bool within(double value, double expected, double part) {
-  return std::abs(value - expected) <= part * expected;
-}
-
-}  // namespace
 
 TEST(gradients_are_the_same_bits_and_forward_runs_once_more) {
   const auto x = leaf({1, 2, 3});
@@ -218,95 +128,6 @@ TEST(autocast_is_that_of_forward) {
   EXPECT(!at::autocast::is_autocast_enabled(at::kCPU));
 }
 
-TEST(memory_is_as_predicted) {
-  const auto none = measure(16, 1);
-  EXPECT(within(none.kept, 16 * 3, 0.03));
-  // An input for each segment but the first, and the last one's result.
-  const auto four = measure(16, 4);
-  EXPECT(within(four.kept, 4, 0.03));
-  EXPECT(within(four.peak, 4 + 4 * 3 + 1, 0.03));
-  const auto eight = measure(64, 8);
-  EXPECT(within(eight.kept, 8, 0.03));
-  EXPECT(within(eight.peak, 8 + 8 * 3 + 1, 0.03));
-}
-
-TEST(nothing_is_left_behind) {
-  const auto alive = std::make_shared<int>(0);
-  const auto x = leaf({1, 2});
-  const auto f = [alive](const Tensor& in) { return in.exp().sin(); };
-  {
-    const auto y = checkpoint(f, x);
-    EXPECT(alive.use_count() > 2);
-    grad_of(y, x, true);
-    libgrad::grad({y.sum()}, {y});  // nothing of it
-  }
-  EXPECT(alive.use_count() == 2);
-  {
-    const auto y = checkpoint(f, x * 1);
-    grad_of(y, x);  // the graph has let go what it saved
-    EXPECT(alive.use_count() == 2);
-  }
-}
-
-TEST(an_input_that_was_changed_is_told) {
-  const auto x = leaf({1, 2});
-  const Counted f;
-  const auto in = x * 1;
-  const auto y = checkpoint(f, in);
-  in.add_(1);
-  EXPECT_THROWS(
-      c10::Error, "is at version 1; expected version 0", grad_of(y, x));
-}
-
-TEST(a_function_that_does_something_else_is_told) {
-  const auto x = leaf({1, 2});
-  int run = 0;
-  const auto fewer = [&run](const Tensor& in) {
-    return run++ == 0 ? in.exp().sin() : in * 1;
-  };
-  EXPECT_THROWS(
-      c10::Error,
-      "Number of tensors saved during forward: 2\nNumber of tensors saved "
-      "during recomputation: 0",
-      grad_of(checkpoint(fewer, x), x));
-  run = 0;
-  const auto more = [&run](const Tensor& in) {
-    return run++ == 0 ? in.exp() : in.exp().sin();
-  };
-  EXPECT_THROWS(
-      c10::Error,
-      "Number of tensors saved during recomputation: 2",
-      grad_of(checkpoint(more, x, {.early_stop = false}), x));
-  run = 0;
-  const auto another = [&run](const Tensor& in) {
-    return run++ == 0 ? in.exp() : in.to(at::kFloat).exp();
-  };
-  EXPECT_THROWS(
-      c10::Error,
-      "position 0:\nsaved metadata: Double [2] on cpu\nrecomputed metadata: "
-      "Float [2] on cpu",
-      grad_of(checkpoint(another, x), x));
-  run = 0;
-  grad_of(checkpoint(another, x, {.determinism_check = false}), x);
-}
-
-TEST(errors_of_the_function_pass_through) {
-  const auto x = leaf({1, 2});
-  int run = 0;
-  const auto fails = [&run](const Tensor& in) -> Tensor {
-    if (run++ == 1) {
-      throw std::runtime_error("mine");
-    }
-    return in.exp().sin();
-  };
-  const auto y = checkpoint(fails, x);
-  EXPECT_THROWS(std::runtime_error, "mine", grad_of(y, x, true));
-  EXPECT(same(grad_of(y, x), grad_of(x.exp().sin(), x)));  // the third time
-  run = 1;
-  EXPECT_THROWS(std::runtime_error, "mine", checkpoint(fails, x));
-  EXPECT(same(grad_of(x.exp(), x), x.exp()));  // no hook was left
-}
-
 TEST(gradients_may_be_taken_inside) {
   const auto x = leaf({1, 2});
   const auto f = [](const Tensor& in) {
@@ -340,39 +161,4 @@ TEST(backward_may_run_in_another_thread) {
   Tensor got;
   std::thread([&] { got = grad_of(y, x); }).join();
   EXPECT(same(got, grad_of(Counted()(x), x)));
-}
-
-TEST(without_gradients_nothing_is_kept) {
-  const auto alive = std::make_shared<int>(0);
-  const at::NoGradGuard guard;
-  const auto y = checkpoint(
-      [alive](const Tensor& in) { return in.exp(); }, constant({1, 2}));
-  EXPECT(alive.use_count() == 1 && !y.requires_grad());
-}
-
-TEST(sequences_keep_the_last_segment) {
-  const auto x = leaf({1, 2});
-  std::vector<int> runs(5);
-  std::vector<Layer> functions;
-  for (int i = 0; i < 5; ++i) {
-    functions.push_back([&runs, i](const Tensor& in) {
-      ++runs[i];
-      return (in.exp() * in).tanh();
-    });
-  }
-  Tensor expected = x;
-  for (const auto& function : functions) {
-    expected = function(expected);
-  }
-  const auto grad = grad_of(expected, x);
-  runs.assign(5, 0);
-  const auto y = checkpoint_sequential(functions, 2, x);
-  EXPECT(same(y, expected) && same(grad_of(y, x), grad));
-  EXPECT(runs == std::vector<int>({2, 2, 1, 1, 1}));
-  for (const int segments : {0, 6}) {
-    EXPECT_THROWS(
-        c10::Error,
-        "checkpoint_sequential: segments must be 1 to 5",
-        checkpoint_sequential(functions, segments, x));
-  }
 }
