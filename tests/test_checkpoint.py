@@ -17,8 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import libgrad
 
-PLAIN = {name: entry for name, entry in MODELS.items() if name not in ("checkpoints", "in place")}
-
 
 def leaf() -> torch.Tensor:
     return torch.linspace(1, 2, 4, requires_grad=True)
@@ -39,9 +37,9 @@ def grad(y, x, **options):
     return torch.autograd.grad(y.sum(), x, **options)[0]
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", MODELS)
 def test_gradients_of_models_are_the_same_bits(name):
-    make, data = PLAIN[name]
+    make, data = MODELS[name]
     torch.manual_seed(0)
     module, x = make(), data()
     params = list(module.parameters())
