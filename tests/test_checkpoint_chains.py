@@ -38,3 +38,11 @@ def test_the_best_schedule_runs_as_often_as_the_theory_says(slots, runs):
     assert function.runs == 64
     assert torch.equal(grad(y, x), expected)
     assert function.runs == runs
+
+
+def test_chains_may_be_long():
+    x = torch.ones(2, requires_grad=True)
+    for length, slots in ((1000, 0), (20_000, 1), (2000, 3), (2, 2**62)):
+        y = libgrad.checkpoint_optimal([torch.sin] * length, x, slots=slots)
+        if slots > 1:
+            assert grad(y, x).isfinite().all()

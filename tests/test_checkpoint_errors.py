@@ -118,6 +118,11 @@ def test_a_changed_input_is_told():
             "slots must not be negative, but is -1",
         ),
         (
+            lambda x: libgrad.checkpoint_optimal([torch.sin] * 1001, x, slots=0),
+            RuntimeError,
+            "1001 functions need at least one slot: without any, up to 1000 can be run",
+        ),
+        (
             lambda x: libgrad.checkpoint_optimal([torch.sin], 3, slots=1),
             TypeError,
             "input must be a tensor, but is int",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
-from test_hooks import OURS, Counted, leaf, loss
+from test_hooks import EXACT, OURS, Counted, leaf, loss
 
 import libgrad
 
@@ -102,6 +103,54 @@ print("end", flush=True)
 def test_the_interpreter_may_end_inside_hooks():
     done = subprocess.run([sys.executable, "-c", ENDS], check=False, capture_output=True, text=True)
     assert (done.stdout, done.returncode, done.stderr) == ("end\n", 0, "")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_leaving_without_entering_is_told(name):
+    hooks = OURS[name]()
+    with pytest.raises(RuntimeError, match="left by a thread that did not enter it"):
+        hooks.__exit__(None, None, None)
+    with hooks:
+        loss(leaf()).backward()
+
+
+def test_threads_share_a_graph_and_have_their_own():
+    """Functions that read saved tensors with the GIL held, in checkpoints and hooks."""
+
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            return 3 * ctx.saved_tensors[0] ** 2 * g
+
+    def step(t):
+        return Cube.apply(t.exp()).sin()
+
+    def run():
+        for _ in range(20):
+            [got] = torch.autograd.grad(shared.sum(), x, retain_graph=True)
+            same.append(torch.equal(got, expected))
+            for name in EXACT:
+                with OURS[name](only=lambda op, tensor: op == "aten::exp"):
+                    y = libgrad.checkpoint_optimal([step] * 4, x, slots=1)
+                same.append(torch.equal(torch.autograd.grad(y.sum(), x)[0], chained))
+
+    x = torch.linspace(0.1, 0.5, 4, requires_grad=True)
+    shared = libgrad.checkpoint(lambda t: libgrad.checkpoint(step, t).cos(), x)
+    [expected] = torch.autograd.grad(step(x).cos().sum(), x)
+    [chained] = torch.autograd.grad(step(step(step(step(x)))).sum(), x)
+    same = []
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(same) == 6 * 20 * (1 + len(EXACT))
+    assert all(same)
 
 
 FORKS = """

@@ -118,12 +118,12 @@ at::Tensor checkpoint_optimal(
   for (const auto& function : functions) {
     steps.push_back(step_of(function));
   }
-  const auto count = static_cast<int64_t>(steps.size());
-  return std::make_shared<libgrad::detail::OptimalChain>(
-             std::move(steps),
-             CheckpointOptions{.preserve_rng_state = preserve_rng_state},
-             refuse)
-      ->run(0, count, slots, input);
+  return libgrad::detail::run_optimal(
+      std::move(steps),
+      input,
+      slots,
+      {.preserve_rng_state = preserve_rng_state},
+      refuse);
 }
 
 }  // namespace

@@ -50,13 +50,7 @@ inline variable_list checkpoint(
     std::function<variable_list(const variable_list&)> function,
     const variable_list& inputs,
     const CheckpointOptions& options = {}) {
-  if (!at::GradMode::is_enabled()) {
-    return function(inputs);
-  }
-  detail::HookEngine::install();
-  const auto segment =
-      std::make_shared<detail::Segment>(std::move(function), inputs, options);
-  return segment->forward([&] { return segment->function()(inputs); });
+  return detail::run_segment(std::move(function), inputs, options);
 }
 
 /// The same for a function of one tensor, with one result.
@@ -129,7 +123,7 @@ class OptimalChain : public std::enable_shared_from_this<OptimalChain> {
     if (end - begin == 1) {
       return steps_[begin](input);
     }
-    const int64_t cut = begin + find_cut(end - begin, slots);
+    const int64_t cut = begin + revolve_cut(end - begin, slots + 1);
     const auto middle = run_segment(
         [self = shared_from_this(), begin, cut, slots](const auto& inputs) {
           return variable_list{self->run(begin, cut, slots, inputs[0])};
@@ -141,17 +135,36 @@ class OptimalChain : public std::enable_shared_from_this<OptimalChain> {
   }
 
  private:
-  int64_t find_cut(int64_t steps, int64_t slots) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return cuts_.find(steps, slots);
-  }
-
   const std::vector<Step> steps_;
   const CheckpointOptions options_;
   const Refuse refuse_;
-  std::mutex mutex_;
-  RevolveCuts cuts_;
 };
+
+/// As many checkpoints may be inside each other: no thread's stack is so small.
+inline constexpr int64_t kDeepest = 1000;
+
+inline at::Tensor run_optimal(
+    std::vector<OptimalChain::Step> steps,
+    const at::Tensor& input,
+    int64_t slots,
+    const CheckpointOptions& options,
+    Refuse refuse = detail::refuse) {
+  const auto count = static_cast<int64_t>(steps.size());
+  TORCH_CHECK(count > 0, "checkpoint_optimal: expected at least one function");
+  TORCH_CHECK(
+      slots >= 0,
+      "checkpoint_optimal: slots must not be negative, but is ",
+      slots);
+  TORCH_CHECK(
+      slots > 0 || count <= kDeepest,
+      "checkpoint_optimal: ",
+      count,
+      " functions need at least one slot: without any, up to ",
+      kDeepest,
+      " can be run");
+  return std::make_shared<OptimalChain>(std::move(steps), options, refuse)
+      ->run(0, count, std::min(slots, count), input);
+}
 
 }  // namespace detail
 
@@ -165,7 +178,8 @@ class OptimalChain : public std::enable_shared_from_this<OptimalChain> {
 /// with the smallest r for which C(slots + 1 + r, r) >= n: for 64 functions 264
 /// with 3 slots, 220 with 5, and 179 with 10.
 ///
-/// Throws c10::Error when there is no function, or less than no slot.
+/// Throws c10::Error when there is no function, less than no slot, or no slot
+/// for more than 1,000 functions.
 ///
 /// Source: Griewank and Walther 2000, Algorithm 799: Revolve.
 inline at::Tensor checkpoint_optimal(
@@ -173,15 +187,7 @@ inline at::Tensor checkpoint_optimal(
     const at::Tensor& input,
     int64_t slots,
     const CheckpointOptions& options = {}) {
-  TORCH_CHECK(
-      !functions.empty(), "checkpoint_optimal: expected at least one function");
-  TORCH_CHECK(
-      slots >= 0,
-      "checkpoint_optimal: slots must not be negative, but is ",
-      slots);
-  const auto count = static_cast<int64_t>(functions.size());
-  return std::make_shared<detail::OptimalChain>(std::move(functions), options)
-      ->run(0, count, slots, input);
+  return detail::run_optimal(std::move(functions), input, slots, options);
 }
 
 }  // namespace libgrad

@@ -90,12 +90,11 @@ class SavedTensorHooks {
   explicit SavedTensorHooks(
       PackHooks hooks, SavedTensorHooksOptions options = {}) {
     detail::HookEngine::install();
-    const bool by_op = bool(options.only);
-    slot_ = &detail::HookSlot::push(
-        detail::hooks_of(std::move(hooks), std::move(options)));
-    if (by_op) {
+    if (options.only) {
       ops_.emplace();
     }
+    slot_ = &detail::HookSlot::push(
+        detail::hooks_of(std::move(hooks), std::move(options)));
   }
   SavedTensorHooks(const SavedTensorHooks&) = delete;
   SavedTensorHooks& operator=(const SavedTensorHooks&) = delete;

@@ -195,7 +195,7 @@ def checkpoint_optimal(
         preserve_rng_state: As in `checkpoint`.
 
     Raises:
-        RuntimeError: As `checkpoint`.
+        RuntimeError: As `checkpoint`; more than 1,000 functions and no slot.
         TypeError: A function returned no tensor, or an argument has another type.
         ValueError: There is no function, or `slots` is negative.
 

@@ -23,21 +23,24 @@ class _Hooks(torch.autograd.graph.saved_tensors_hooks):
     def __init__(self, pack: Any, unpack: Any, only: Only | None) -> None:
         super().__init__(pack, unpack)
         self._watches = only is not None
-        self._watching: list[tuple[int, _C.WatchOps]] = []  # by which threads
+        self._entered: list[tuple[int, _C.WatchOps | None]] = []  # by which threads
 
     def __enter__(self) -> None:
         super().__enter__()
-        if self._watches:
-            watch = _C.WatchOps()
+        watch = _C.WatchOps() if self._watches else None
+        if watch is not None:
             watch.__enter__()
-            self._watching.append((threading.get_ident(), watch))
+        self._entered.append((threading.get_ident(), watch))
 
     def __exit__(self, *error: object) -> None:
+        thread = threading.get_ident()
+        mine = [i for i, (by, _) in enumerate(self._entered) if by == thread]
+        if not mine:
+            raise RuntimeError(f"{type(self).__name__}: left by a thread that did not enter it")
+        _, watch = self._entered.pop(mine[-1])
         super().__exit__(*error)
-        if self._watches:
-            thread = threading.get_ident()
-            mine = [i for i, (by, _) in enumerate(self._watching) if by == thread]
-            self._watching.pop(mine[-1])[1].__exit__(*error)
+        if watch is not None:
+            watch.__exit__(*error)
 
 
 class saved_tensors_hooks(_Hooks):

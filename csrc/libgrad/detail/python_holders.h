@@ -75,7 +75,8 @@ inline size_t count_references_of_cpp(const std::vector<py::object>& objects) {
   if (!node) {
     return 0;
   }
-  return count + node.use_count() - ours - references_of_object(*node);
+  ours += references_of_object(*node);
+  return count + (node.use_count() > ours ? node.use_count() - ours : 0);
 }
 
 }  // namespace libgrad::detail
