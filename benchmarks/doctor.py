@@ -14,19 +14,17 @@ beside this file.
 from __future__ import annotations
 
 import argparse
-import gc
 import platform
-import statistics
-import time
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
 from overhead import machine
+from rounds import row
 from torch import nn
 
 import libgrad
@@ -34,9 +32,17 @@ import libgrad
 HERE = Path(__file__).parent
 Forward = Callable[[], torch.Tensor]
 
+
+@contextmanager
+def after_a_doctor() -> Iterator[None]:
+    with libgrad.doctor():
+        pass
+    yield
+
+
 VARIANTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "alone": nullcontext,
-    "off": nullcontext,
+    "off": after_a_doctor,
     "doctor": libgrad.doctor,
     "doctor(silent=True)": lambda: libgrad.doctor(silent=True),
     "detect_anomaly": lambda: torch.autograd.detect_anomaly(check_nan=False),
@@ -69,37 +75,6 @@ def forwards(device: str) -> dict[str, Forward]:
     }
 
 
-def timed(run: Callable[[], object], calls: int, device: str) -> float:
-    start = time.perf_counter()
-    for _ in range(calls):
-        run()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return (time.perf_counter() - start) / calls * 1e6
-
-
-def row(name: str, run: Callable[[], object], device: str, seconds: float) -> str:
-    timed(run, 20, device)
-    calls = max(20, int(60_000 / timed(run, 10, device)))
-    rounds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    gc.disable()  # as timeit does
-    end = time.perf_counter() + seconds
-    while len(rounds["alone"]) < 7 or time.perf_counter() < end:
-        for variant, context in VARIANTS.items():
-            if variant == "off":
-                with libgrad.doctor():
-                    pass
-            with context():
-                run()  # the first call finds its memory and code cold
-                rounds[variant].append(timed(run, calls, device))
-    gc.enable()
-    cells = [name, f"{statistics.median(rounds['alone']):,.0f} µs"]
-    for variant in list(VARIANTS)[1:]:
-        pairs = zip(rounds[variant], rounds["alone"], strict=True)
-        cells.append(f"{statistics.median(with_it / alone for with_it, alone in pairs):.2f}")
-    return "| " + " | ".join(cells) + " |"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -112,7 +87,7 @@ def main() -> None:
     for name, forward in forwards(options.device).items():
         both = lambda forward=forward: forward().backward()
         for what, run in ((f"{name}, forward", forward), (f"{name}, and backward", both)):
-            lines.append(row(what, run, options.device, options.seconds))
+            lines.append(row(what, run, VARIANTS, 60_000, options.device, options.seconds))
     lines += [
         "",
         f"{machine(options.device)}, one thread; torch {torch.__version__}, libgrad "

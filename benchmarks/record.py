@@ -12,10 +12,7 @@ forward alone. Writes record-<device>.md beside this file.
 from __future__ import annotations
 
 import argparse
-import gc
 import platform
-import statistics
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -25,6 +22,7 @@ from typing import Any
 
 import torch
 from overhead import machine
+from rounds import row
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -76,32 +74,6 @@ def forwards(device: str) -> dict[str, Forward]:
     }
 
 
-def timed(forward: Forward, calls: int, device: str) -> float:
-    start = time.perf_counter()
-    for _ in range(calls):
-        forward()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return (time.perf_counter() - start) / calls * 1e6
-
-
-def row(name: str, forward: Forward, device: str, seconds: float) -> str:
-    calls = max(1, int(10_000 / timed(forward, 3, device)))
-    rounds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    gc.disable()  # as timeit does
-    end = time.perf_counter() + seconds
-    while len(rounds["alone"]) < 7 or time.perf_counter() < end:
-        for variant, context in VARIANTS.items():
-            with context():
-                rounds[variant].append(timed(forward, calls, device))
-    gc.enable()
-    cells = [name, f"{statistics.median(rounds['alone']):,.0f} µs"]
-    for variant in list(VARIANTS)[1:]:
-        pairs = zip(rounds[variant], rounds["alone"], strict=True)
-        cells.append(f"{statistics.median(with_it / alone for with_it, alone in pairs):.2f}")
-    return "| " + " | ".join(cells) + " |"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -112,7 +84,7 @@ def main() -> None:
     torch.manual_seed(0)
     lines = [f"| forward | {' | '.join(VARIANTS)} |", "|---|" + "---:|" * len(VARIANTS)]
     for name, forward in forwards(options.device).items():
-        lines.append(row(name, forward, options.device, options.seconds))
+        lines.append(row(name, forward, VARIANTS, 10_000, options.device, options.seconds))
     lines += [
         "",
         f"{machine(options.device)}, one thread; torch {torch.__version__}, libgrad "

@@ -26,7 +26,7 @@ from libgrad import _C, _build_info
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(_C.__file__).parent
-GRAPH_STUBS = ("_graph_parts.pyi", "_graph_answers.pyi", "_findings.pyi")
+PARTS = ("_graph_parts.pyi", "_graph_answers.pyi", "_findings.pyi", "_hook_parts.pyi")
 TORCH_MINOR = ".".join(torch.__version__.split("+")[0].split(".")[:2])
 PUBLIC = [name for name in libgrad.__all__ if name not in {"__version__", "functional"}]
 PUBLIC += [f"functional.{name}" for name in libgrad.functional.__all__]
@@ -121,7 +121,7 @@ def test_signature_is_torchs(name):
 
 
 def test_stub_names_what_the_extension_has():
-    stubs = [PACKAGE / name for name in ("_C.pyi", *GRAPH_STUBS)]
+    stubs = [PACKAGE / name for name in ("_C.pyi", *PARTS)]
     body = [d for stub in stubs for d in ast.parse(stub.read_text(encoding="utf-8")).body]
     names = {d.name for d in body if isinstance(d, (ast.FunctionDef, ast.ClassDef))}
     names |= {d.target.id for d in body if isinstance(d, ast.AnnAssign)}
@@ -273,8 +273,8 @@ def test_the_stub_says_what_the_extension_says() -> None:
         assert inspect.getdoc(getattr(owner, name)) == doc, name
 
 
-def test_the_stub_of_graphs_says_what_their_classes_have() -> None:
-    bodies = [ast.parse((PACKAGE / name).read_text(encoding="utf-8")).body for name in GRAPH_STUBS]
+def test_the_stubs_of_parts_say_what_their_classes_have() -> None:
+    bodies = [ast.parse((PACKAGE / name).read_text(encoding="utf-8")).body for name in PARTS]
     for stub in itertools.chain(*bodies):
         if isinstance(stub, ast.ClassDef):
             theirs = {name for name in vars(getattr(_C, stub.name)) if not name.startswith("_")}

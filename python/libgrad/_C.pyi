@@ -12,6 +12,7 @@ from ._findings import *  # noqa: F403
 from ._graph_answers import *  # noqa: F403  # its classes are in the extension, too
 from ._graph_parts import *  # noqa: F403
 from ._graph_parts import Graph
+from ._hook_parts import *  # noqa: F403
 
 __version__: str
 pybind11_version: str
@@ -137,51 +138,6 @@ class GradMode(_Guard): ...
 class InferenceMode(_Guard): ...
 class DetectAnomaly(_Guard): ...
 
-class WatchOps:
-    """libgrad::detail::WatchOps."""
-
-    def __enter__(self) -> None: ...
-    def __exit__(self, *error: object) -> None: ...
-
-class PackedTensor:
-    """libgrad::detail::HookedTensor."""
-
-class PackHooks:
-    """libgrad::PackHooks with its options, callable as a pack hook."""
-
-    def __call__(self, tensor: Tensor) -> PackedTensor: ...
-
-def unpack(packed: PackedTensor) -> Tensor: ...
-def pack_hooks(
-    pack: Callable[[Tensor], Any],
-    unpack: Callable[[Any], Tensor],
-    only: Callable[[str, Tensor], bool] | None,
-    compose: bool,
-) -> PackHooks: ...
-def compress(
-    dtype: torch.dtype, only: Callable[[str, Tensor], bool] | None, compose: bool
-) -> PackHooks: ...
-def offload_to_cpu(
-    pin_memory: bool, only: Callable[[str, Tensor], bool] | None, compose: bool
-) -> PackHooks: ...
-def checkpoint(
-    forward: Callable[..., Any],
-    again: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    preserve_rng_state: bool,
-    determinism_check: bool,
-    early_stop: bool,
-) -> Any: ...
-def checkpoint_optimal(
-    functions: list[Callable[[Tensor], Tensor]],
-    input: Tensor,
-    slots: int,
-    preserve_rng_state: bool,
-) -> Tensor: ...
-def offload_to_disk(
-    path: str, only: Callable[[str, Tensor], bool] | None, compose: bool
-) -> PackHooks: ...
 def set_grad_enabled(enabled: bool) -> None: ...
 def is_torch_function_mode_enabled() -> bool: ...
 def is_grad_enabled() -> bool:
