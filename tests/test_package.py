@@ -134,6 +134,10 @@ def test_stub_names_what_the_extension_has():
     [
         "py.typed",
         "_C.pyi",
+        "_hook_parts.pyi",
+        "include/libgrad/checkpoint.h",
+        "include/libgrad/gradient_hooks.h",
+        "include/libgrad/hooks.h",
         "include/libgrad/diff.h",
         "include/libgrad/doctor.h",
         "include/libgrad/libgrad.h",
