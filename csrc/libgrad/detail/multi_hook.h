@@ -59,12 +59,13 @@ class GradientsTogether {
   void arrive(size_t i, const at::Tensor& gradient) {
     variable_list complete;
     {
+      std::vector<variable_list> gone;  // goes when no lock is held
       const std::lock_guard<std::mutex> lock(mutex_);
       const auto [place, is_new] =
           runs_.try_emplace(torch::autograd::get_current_graph_task_id());
       auto& run = place->second;
       if (is_new) {
-        start(run);
+        start(run, gone);
       }
       if (run.waits == 0) {
         return;  // of any, the first has been here
@@ -94,24 +95,28 @@ class GradientsTogether {
     c10::TensorImpl* leaf = nullptr;
     torch::autograd::Node* node = nullptr;
 
-    torch::autograd::Node* now() const {
+    /// The node; a tensor that is looked at is put into `looked`.
+    torch::autograd::Node* now(variable_list& looked) const {
       if (leaf == nullptr) {
         return node;
       }
-      const at::Tensor tensor(
+      looked.emplace_back(
           c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::
               unsafe_reclaim_from_nonowning(leaf));
-      return torch::autograd::impl::try_get_grad_accumulator(tensor).get();
+      return torch::autograd::impl::try_get_grad_accumulator(looked.back())
+          .get();
     }
   };
 
-  void start(Run& run) {
+  void start(Run& run, std::vector<variable_list>& gone) {
     run.gradients.resize(sources_.size());
+    auto& looked = gone.emplace_back();
     for (const auto& source : sources_) {
-      auto* const node = source.now();
+      auto* const node = source.now(looked);
       run.waits += node != nullptr && will_run(node) ? 1 : 0;
     }
     if (runs_.size() > 64) {  // of those that failed, and of any: long over
+      gone.push_back(std::move(runs_.begin()->second.gradients));
       runs_.erase(runs_.begin());
     }
   }
