@@ -56,6 +56,18 @@ def released() -> libgrad.Graph:
     return libgrad.graph(y + z, params={"x": x})
 
 
+def names() -> libgrad.Graph:
+    def attention(q, k):
+        scores = libgrad.name(torch.softmax(q @ k, -1), "attn_scores")
+        return libgrad.name(scores.sin(), "mixed")
+
+    q = libgrad.name(torch.ones(3, 3, requires_grad=True), "q")
+    k = libgrad.name(torch.ones(3, 3), "mask") * q
+    return libgrad.graph(
+        attention(q, k), libgrad.checkpoint(attention, q, k, save=("attn_scores",))
+    )
+
+
 def layers(count: int = 12) -> libgrad.Graph:
     blocks = [nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.LayerNorm(4)) for _ in range(count)]
     model = nn.Sequential(nn.Linear(2, 4), *blocks)
@@ -83,6 +95,7 @@ GRAPHS: dict[str, Callable[[], libgrad.Graph]] = {
     "stale": stale,
     "kinds": kinds,
     "released": released,
+    "names": names,
     "layers": layers,
     "encoder": encoder,
     "markup": markup,

@@ -254,19 +254,3 @@ def test_backward_in_another_thread():
     thread.start()
     thread.join()
     assert torch.equal(got[0], grad(Counted()(x), x))
-
-
-def test_saved_tensors_of_a_function_may_be_read_twice():
-    class Cube(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x**3
-
-        @staticmethod
-        def backward(ctx, g):
-            return 3 * ctx.saved_tensors[0] * ctx.saved_tensors[0] * g
-
-    x = leaf()
-    y = libgrad.checkpoint(lambda t: Cube.apply(t.exp()), x)
-    assert torch.equal(grad(y, x), grad(Cube.apply(x.exp()), x))

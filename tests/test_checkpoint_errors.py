@@ -166,3 +166,77 @@ print("end", flush=True)
 def test_the_interpreter_may_end_before_the_graph():
     done = subprocess.run([sys.executable, "-c", ENDS], check=False, capture_output=True, text=True)
     assert (done.stdout, done.returncode, done.stderr) == ("end\n", 0, "")
+
+
+@pytest.mark.parametrize("checkpoint", [libgrad.checkpoint, theirs.checkpoint])
+def test_saved_tensors_of_a_function_are_read_once(checkpoint):
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            return 3 * ctx.saved_tensors[0] * ctx.saved_tensors[0] * g
+
+    x = leaf()
+    y = checkpoint(lambda t: Cube.apply(t.exp()), x, use_reentrant=False)
+    with pytest.raises(theirs.CheckpointError, match=r"already unpacked once.*ctx\.saved_tensors"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("checkpoint", [libgrad.checkpoint, theirs.checkpoint])
+def test_backwards_of_a_group_run_forward_again_once(checkpoint):
+    runs = 0
+
+    def function(x):
+        nonlocal runs
+        runs += 1
+        return x.sin(), x.exp()
+
+    x = leaf()
+    sin, exp = checkpoint(function, x, use_reentrant=False)
+    with theirs.GraphExecGroup():
+        got = grad(sin, x, retain_graph=True), grad(exp, x, retain_graph=True)
+        assert runs == 2
+        with pytest.raises(theirs.CheckpointError, match="GraphExecGroup"):
+            grad(sin, x, retain_graph=True)
+    assert torch.equal(got[0], x.cos())
+    assert torch.equal(got[1], x.exp())
+    with theirs.GraphExecGroup():  # another one
+        assert torch.equal(grad(sin, x, retain_graph=True), x.cos())
+    grad(sin, x), grad(exp, x)
+    assert runs == 5
+
+
+@pytest.mark.parametrize("checkpoint", [libgrad.checkpoint, theirs.checkpoint])
+def test_a_tensor_without_grad_is_the_same_object_again(checkpoint):
+    seen = []
+
+    class Scale(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor):
+            ctx.save_for_backward(factor)
+            return x * factor
+
+        @staticmethod
+        def backward(ctx, g):
+            seen.extend(ctx.saved_tensors)
+            return g * seen[-1], None
+
+    factor = torch.tensor(2.0)
+    checkpoint(Scale.apply, leaf(), factor, use_reentrant=False).sum().backward()
+    assert seen[0] is factor
+
+
+def test_what_saves_more_is_told_as_torch_tells_it():
+    runs = []
+
+    def more(t):
+        runs.append(1)
+        return t.exp() if len(runs) == 1 else t.exp().sin()
+
+    y = libgrad.checkpoint(more, leaf(), early_stop=False)
+    with pytest.raises(theirs.CheckpointError, match="trying to save more tensors"):
+        y.sum().backward()

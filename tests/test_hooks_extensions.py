@@ -5,6 +5,7 @@ from __future__ import annotations
 import consumer
 import pytest
 import torch
+from counted_operators import runs, square
 
 import libgrad
 
@@ -41,6 +42,20 @@ def test_the_innermost_are_used(functions, hooks, first):
         assert functions.count_packed(run) == 4
     assert functions.count_packed(inside) == 0
     assert functions.count_packed(lambda: functions.count_packed(run)) == 0
+
+
+def test_names_reach_the_checkpoints_of_both(functions):
+    def both(x):
+        return functions.sine_of_named(square, x).exp()
+
+    x = torch.rand(4, requires_grad=True)
+    for save, expected in [((), 3), (("square",), 2)]:
+        runs.clear()
+        y = libgrad.checkpoint(both, x, save=save)
+        (got,) = torch.autograd.grad(y.sum(), x)
+        assert runs["square"] == expected
+        (plain,) = torch.autograd.grad((x * x).sin().exp().sum(), x)
+        assert torch.equal(got, plain)
 
 
 def test_a_checkpoint_is_inside(functions):

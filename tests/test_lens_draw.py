@@ -38,7 +38,8 @@ DRAW: dict[str, Callable[[libgrad.Graph], str]] = {
     "html": lambda g: g.to_html(title="A <graph>"),
 }
 CASES = [(name, kind) for name in GRAPHS for kind in ("txt", "dot", "svg")]
-CASES += [("stale", "json"), ("kinds", "json"), ("markup", "json"), ("stale", "html")]
+CASES += [("stale", "json"), ("kinds", "json"), ("markup", "json"), ("names", "json")]
+CASES += [("stale", "html")]
 
 
 def without_numbers(text: str) -> str:

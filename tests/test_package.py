@@ -148,6 +148,7 @@ def test_stub_names_what_the_extension_has():
         "include/libgrad/detail/saved_table.h",
         "include/libgrad/draw.h",
         "include/libgrad/linear.h",
+        "include/libgrad/name.h",
         "include/libgrad/python.h",
         "include/libgrad/plan.h",
         "include/libgrad/record.h",

@@ -2,6 +2,7 @@
 
 #include <libgrad/checkpoint.h>
 #include <libgrad/detail/python_objects.h>
+#include <libgrad/name.h>
 
 #include <pybind11/stl.h>
 
@@ -62,11 +63,15 @@ py::object checkpoint(
     const py::dict& kwargs,
     bool preserve_rng_state,
     bool determinism_check,
-    bool early_stop) {
+    bool early_stop,
+    std::vector<std::string> save,
+    std::vector<std::string> offload) {
   CheckpointOptions options{
       .preserve_rng_state = preserve_rng_state,
       .determinism_check = determinism_check,
-      .early_stop = early_stop};
+      .early_stop = early_stop,
+      .save = std::move(save),
+      .offload = std::move(offload)};
   const auto call = std::make_shared<Call>();
   variable_list tensors;
   py::tuple others(args.size());
@@ -138,7 +143,16 @@ void bind_checkpoint(py::module_& m) {
       "kwargs"_a,
       "preserve_rng_state"_a,
       "determinism_check"_a,
-      "early_stop"_a);
+      "early_stop"_a,
+      "save"_a,
+      "offload"_a);
+  m.def(
+      "name",
+      wrap_pybind_function([](const at::Tensor& tensor, std::string_view name) {
+        return libgrad::name(tensor, name);
+      }),
+      "tensor"_a,
+      "name"_a);
   m.def(
       "checkpoint_optimal",
       wrap_pybind_function(checkpoint_optimal),

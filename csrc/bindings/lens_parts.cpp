@@ -181,6 +181,7 @@ void bind_node(py::module_& m) {
             return Parts<GraphSaved>{part.graph, part.get().saved};
           })
       .def_property_readonly("leaf", value<&GraphNode::leaf>(text_or_none))
+      .def_property_readonly("label", value<&GraphNode::label>(text_or_none))
       .def_property_readonly("note", value<&GraphNode::note>(text_or_none))
       .def_property_readonly("stream", value<&GraphNode::stream>(text_or_none))
       .def_property_readonly("nbytes", value<&GraphNode::nbytes>())
@@ -214,7 +215,8 @@ void bind_saved(py::module_& m) {
           "storage", value<&GraphSaved::storage>(index_or_none))
       .def_property_readonly("offset", value<&GraphSaved::offset>())
       .def_property_readonly("nbytes", value<&GraphSaved::nbytes>())
-      .def_property_readonly("leaf", value<&GraphSaved::leaf>(index_or_none));
+      .def_property_readonly("leaf", value<&GraphSaved::leaf>(index_or_none))
+      .def_property_readonly("label", value<&GraphSaved::label>(text_or_none));
 }
 
 void bind_others(py::module_& m) {

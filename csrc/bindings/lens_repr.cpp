@@ -67,6 +67,9 @@ std::string repr(const Part<GraphNode>& part) {
   if (!node.leaf.empty()) {
     text += " of " + std::string(node.leaf);
   }
+  if (!node.label.empty()) {
+    text += " named " + std::string(node.label);
+  }
   if (node.saved.count != 0) {
     text += ", " + std::to_string(node.saved.count) + " saved, " +
             std::to_string(node.nbytes) + " bytes";

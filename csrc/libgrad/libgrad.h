@@ -14,6 +14,7 @@
 #include <libgrad/graph.h>
 #include <libgrad/hooks.h>
 #include <libgrad/linear.h>
+#include <libgrad/name.h>
 #include <libgrad/plan.h>
 #include <libgrad/record.h>
 #include <libgrad/split.h>

@@ -35,6 +35,7 @@ from ._modes import (
     no_grad,
     set_grad_enabled,
 )
+from ._name import name
 from ._paths import cmake_dir, include_dir
 from ._record import record
 
@@ -74,6 +75,7 @@ __all__ = [
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "load_inline",
+    "name",
     "no_grad",
     "node",
     "print_graph",

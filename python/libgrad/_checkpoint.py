@@ -30,6 +30,8 @@ def checkpoint(
     debug: bool = False,
     early_stop: bool = True,
     preserve_rng_state: bool = True,
+    save: Sequence[str] = (),
+    offload: Sequence[str] = (),
     **kwargs: Any,
 ) -> T:
     """Return ``function(*args, **kwargs)``, whose graph keeps its inputs alone.
@@ -56,19 +58,40 @@ def checkpoint(
         early_stop: What runs again ends when all that backward needs is there.
         preserve_rng_state: Draw the random numbers of forward again, of the CPU and of the devices
             of tensors in `args`.
+        save: Names. The tensors that `function` calls so, by `libgrad.name`, are kept: what runs
+            again leaves out the operators that made them. Names that it does not use do nothing.
+        offload: The same, kept in the memory of the host.
         kwargs: For `function`.
 
     Raises:
         RuntimeError: torch.utils.checkpoint.CheckpointError, out of backward, when `function` saved
-            other tensors than in forward; for tensors of a transform of torch.func, such as vmap.
+            other tensors than in forward; for tensors of a transform of torch.func, such as vmap;
+            a tensor in `save` or `offload` was changed in place after `libgrad.name`.
         TypeError: An argument has another type.
-        ValueError: `determinism_check` is another word.
+        ValueError: `determinism_check` is another word; a name is in both of `save` and `offload`;
+            there are names, and a `context_fn` or torch's implementation is asked for.
 
     Source: torch.utils.checkpoint.checkpoint; Chen et al. 2016, Training Deep Nets with Sublinear
     Memory Cost.
     """
     debug = _switch("_checkpoint_debug_enabled", debug)
+    save, offload = _names("save", save), _names("offload", offload)
+    if both := set(save) & set(offload):
+        raise ValueError(
+            f"checkpoint: {min(both)!r} is in save and in offload; leave it in one of them"
+        )
+    if (save or offload) and context_fn is not _noop:
+        raise ValueError(
+            "checkpoint: save and offload cannot be used with context_fn: a context that runs "
+            "other operators again than in forward, as that of a selective checkpoint does, would "
+            "move them against what was kept"
+        )
     if use_reentrant or debug or torch.compiler.is_compiling():
+        if save or offload:
+            raise ValueError(
+                "checkpoint: save and offload cannot be used with use_reentrant=True, with "
+                "debug=True or under torch.compile, where torch's own checkpoint runs"
+            )
         options: dict[str, Any] = {} if context_fn is _noop else {"context_fn": context_fn}
         return _torch_checkpoint(  # type: ignore[no-any-return]
             function,
@@ -101,8 +124,18 @@ def checkpoint(
     early_stop = _switch("_enable_checkpoint_early_stop", early_stop)
     check = determinism_check == "default"
     return _C.checkpoint(  # type: ignore[no-any-return]
-        forward, again, args, kwargs, preserve_rng_state, check, early_stop
+        forward, again, args, kwargs, preserve_rng_state, check, early_stop, save, offload
     )
+
+
+def _names(argument: str, names: Sequence[str]) -> list[str]:
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    if not is_list or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            f'checkpoint: {argument} must be a tuple of names, such as ("attn_scores",), but is '
+            f"{names!r}"
+        )
+    return [*names]
 
 
 def _switch(name: str, argument: bool) -> bool:

@@ -113,6 +113,10 @@ class SavedTensor:
     def leaf(self) -> int | None:
         """The id of the node of the leaf that it is, or looks into."""
 
+    @property
+    def label(self) -> str | None:
+        """What `libgrad.name` called it."""
+
 class GraphNode:
     """A node of a graph."""
 
@@ -154,7 +158,11 @@ class GraphNode:
     def saved(self) -> Sequence[SavedTensor]: ...
     @property
     def leaf(self) -> str | None:
-        """The name of the leaf, where `params` has one."""
+        """The name of the leaf, in `params` or by `libgrad.name`."""
+
+    @property
+    def label(self) -> str | None:
+        """What `libgrad.name` called its outputs."""
 
     @property
     def note(self) -> str | None:

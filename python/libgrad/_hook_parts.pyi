@@ -31,6 +31,7 @@ def pack_hooks(
 ) -> PackHooks: ...
 def compress(dtype: torch.dtype, only: _Only, compose: bool) -> PackHooks: ...
 def offload_to_cpu(pin_memory: bool, only: _Only, compose: bool) -> PackHooks: ...
+def name(tensor: Tensor, name: str) -> Tensor: ...
 def checkpoint(
     forward: Callable[..., Any],
     again: Callable[..., Any],
@@ -39,6 +40,8 @@ def checkpoint(
     preserve_rng_state: bool,
     determinism_check: bool,
     early_stop: bool,
+    save: list[str],
+    offload: list[str],
 ) -> Any: ...
 def checkpoint_optimal(
     functions: list[Callable[[Tensor], Tensor]],

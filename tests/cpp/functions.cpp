@@ -2,7 +2,9 @@
 
 #include "wild.h"
 
+#include <libgrad/checkpoint.h>
 #include <libgrad/hooks.h>
+#include <libgrad/name.h>
 #include <libgrad/python.h>
 
 #include <ATen/ATen.h>
@@ -258,6 +260,18 @@ int count_packed(const py::function& body) {
   return packed;
 }
 
+/// The sine of what `square` makes of `x`, in a checkpoint that keeps that as
+/// "square".
+Tensor sine_of_named(const py::function& square, const Tensor& x) {
+  return libgrad::checkpoint(
+      [square](const Tensor& in) {
+        const auto squared = square(in).cast<Tensor>();
+        return libgrad::name(squared, "square").sin();
+      },
+      x,
+      {.save = {"square"}});
+}
+
 }  // namespace
 
 PYBIND11_MODULE(functions, m) {
@@ -311,4 +325,5 @@ PYBIND11_MODULE(functions, m) {
   def_function<wild::Deep>(m, "deep", "x"_a);
   def_function<wild::Doubles>(m, "doubles", "x"_a);
   m.def("count_packed", count_packed);
+  m.def("sine_of_named", sine_of_named);
 }

@@ -119,9 +119,12 @@ inline std::string shortened(std::string_view text, size_t most) {
   return out;
 }
 
-/// What a node is called in pictures: a leaf by its name.
-inline std::string_view node_title(const GraphNode& node) {
-  return node.leaf.empty() ? node.name : node.leaf;
+/// What a node is called in pictures: a leaf by its name,
+/// "attn_scores: SoftmaxBackward0" where the program named its output.
+inline std::string node_title(const GraphNode& node) {
+  std::string title(node.label);
+  title += title.empty() ? "" : ": ";
+  return node.leaf.empty() ? title.append(node.name) : std::string(node.leaf);
 }
 
 /// A mark for each tensor that a node saved; at most ten.

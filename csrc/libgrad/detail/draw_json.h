@@ -67,6 +67,7 @@ class JsonWriter {
     out_ += ", \"saved\": ";
     list(graph_.saved_of(node), [&](const auto& each) { saved(each); });
     text("leaf", node.leaf, true);
+    text("label", node.label, true);
     text("note", node.note, true);
     text("stream", node.stream, true);
     text("op", node.origin.op, true);
@@ -106,7 +107,9 @@ class JsonWriter {
     out_ += ", \"storage\": " + place(saved.storage);
     out_ += ", \"offset\": " + integer(saved.offset);
     out_ += ", \"nbytes\": " + integer(saved.nbytes);
-    out_ += ", \"leaf\": " + place(saved.leaf) + '}';
+    out_ += ", \"leaf\": " + place(saved.leaf);
+    text("label", saved.label, true);
+    out_ += '}';
   }
 
   void tensor(

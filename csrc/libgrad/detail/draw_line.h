@@ -30,7 +30,7 @@ inline std::string line_words(
   }
   text += "  ";
   if (names.empty()) {
-    names = node.leaf;
+    names = node.leaf.empty() ? node.label : node.leaf;
   }
   if (!names.empty()) {
     text += plain(names) + ": ";

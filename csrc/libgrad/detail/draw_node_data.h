@@ -25,6 +25,7 @@ class NodeData {
     out_ = "{\"id\":" + std::to_string(index);
     text("name", node.name);
     text("leaf", node.leaf);
+    text("label", node.label);
     text("kind", word_of(node.kind));
     text("what", input_words(graph_, node, usual_));
     text("op", node.origin.op);
@@ -93,7 +94,7 @@ class NodeData {
       add("packed by hooks");
     }
     if (saved.leaf != kNothing) {
-      add("the leaf " + std::string(node_title(graph_.nodes[saved.leaf])));
+      add("the leaf " + node_title(graph_.nodes[saved.leaf]));
     } else if (saved.storage != kNothing) {
       const bool only = graph_.storages[saved.storage].owner == Owner::kGraph;
       add(only ? "only this graph keeps it" : "others keep it too");

@@ -27,7 +27,7 @@ const make = (tag, text, properties = {}) => {
   if (text !== undefined) element.textContent = text;
   return element;
 };
-const title = (n) => n.leaf || n.name;
+const title = (n) => n.leaf || (n.label ? `${n.label}: ${n.name}` : n.name);
 
 // Moving and zooming: the viewBox of each view.
 const state = views.map((section) => {

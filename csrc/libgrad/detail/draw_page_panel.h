@@ -40,6 +40,7 @@ const describe = (n) => {
   const list = make("dl");
   row(list, "kind", n.kind);
   if (n.leaf) row(list, "node", n.name);
+  row(list, "name", n.label);
   row(list, "gradient", n.what);
   row(list, "operator", n.op);
   row(list, "module", n.module);
@@ -107,7 +108,7 @@ const go = (id) => {
 
 // Search.
 const words = new Map(data.nodes.map((n) => [n.id,
-  [n.name, n.leaf, n.op, n.module, n.file, ...(n.saved || []).map((t) => t.field)]
+  [n.name, n.leaf, n.label, n.op, n.module, n.file, ...(n.saved || []).map((t) => t.field)]
     .filter(Boolean).join("\n").toLowerCase()]));
 $("search").addEventListener("input", () => {
   const text = $("search").value.trim().toLowerCase();

@@ -239,6 +239,7 @@ class SvgWriter {
     std::string words(node.name);
     words += " (" + std::string(word_of(node.kind)) + ")";
     words += node.leaf.empty() ? "" : "\n" + std::string(node.leaf);
+    words += node.label.empty() ? "" : "\nnamed " + std::string(node.label);
     if (!node.origin.module.empty()) {
       words += "\nmodule " + std::string(node.origin.module);
     }

@@ -189,18 +189,24 @@ class ByteCount {
   std::vector<Index> storages_;
 };
 
-/// "self", or "tensors[2]" where the field is a list.
+/// "self", or "tensors[2]" where the field is a list; with the name that the
+/// program gave the tensor, "self (attn_scores)".
 inline std::string field_words(const GraphSaved& saved) {
   std::string words(saved.field);
-  return saved.index == kNothing
+  if (saved.index != kNothing) {
+    words += '[' + std::to_string(saved.index) + ']';
+  }
+  return saved.label.empty() || saved.leaf != kNothing
              ? words
-             : words + '[' + std::to_string(saved.index) + ']';
+             : words + " (" + std::string(saved.label) + ')';
 }
 
 /// How a node is called in reports: "AddmmBackward0 (encoder.0)".
 inline std::string title_of(const GraphNode& node) {
   std::string title(node.name);
-  const auto which = node.leaf.empty() ? node.origin.module : node.leaf;
+  const auto which = !node.leaf.empty()    ? node.leaf
+                     : !node.label.empty() ? node.label
+                                           : node.origin.module;
   return which.empty() ? title : title + " (" + std::string(which) + ')';
 }
 

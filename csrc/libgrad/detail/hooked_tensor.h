@@ -37,8 +37,9 @@ class HookedTensor : public torch::autograd::SavedVariableHooks {
   explicit HookedTensor(HooksPtr hooks) : hooks_(std::move(hooks)) {}
 
   void call_pack_hook(const at::Tensor& tensor) override {
-    // A tensor of its own: one that its node saves would keep that alive.
-    const auto data = tensor.tensor_data();  // shares the version
+    // A tensor of its own, which shares the version, where the node that saves
+    // it would keep itself alive.
+    const auto data = tensor.requires_grad() ? tensor.tensor_data() : tensor;
     const auto hooks = std::move(hooks_);
     if (hooks->only && !hooks->only(current_op.text(), data)) {
       save_under_outer_hooks(data);

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,7 @@ inline std::string in_words(const Metadata& tensor) {
 /// What is different between what was saved in forward and now; empty when
 /// nothing is. Tensors themselves are compared when `each`.
 inline std::string difference(
-    const std::vector<Metadata>& saved,
+    std::span<const Metadata> saved,
     const std::vector<at::Tensor>& now,
     bool each) {
   if (now.size() != saved.size()) {
@@ -42,6 +43,10 @@ inline std::string difference(
         saved.size(),
         "\nNumber of tensors saved during recomputation: ",
         now.size(),
+        now.size() > saved.size()
+            ? ", which is trying to save more tensors during recomputation "
+              "than during the original forward pass"
+            : "",
         ".\nThe function must do the same each time: it must not depend on "
         "what changes meanwhile");
   }

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <libgrad/detail/name_tag.h>
 #include <libgrad/detail/node_names.h>
 #include <libgrad/detail/saved_nodes.h>
 #include <libgrad/detail/snapshot.h>
@@ -48,6 +49,39 @@ inline Index count_hooks(RawNode& node) {
   return static_cast<Index>(
       node.pre_hooks().size() + node.post_hooks().size() +
       node.tensor_pre_hooks().size() + node.retains_grad_hooks().size());
+}
+
+/// The names of a node's outputs, by which it has a hook more.
+inline void read_names(RawNode& source, Graph& graph, GraphNode& node) {
+  if (source.pre_hooks().empty()) {
+    return;
+  }
+  const auto* const tag = NameTag::find(source);
+  if (tag == nullptr) {
+    return;
+  }
+  std::string text;
+  for (const auto& [output, name] : tag->names()) {
+    text += text.empty() ? name : ", " + name;
+  }
+  node.label = graph.keep(text);
+  --node.hooks;
+}
+
+/// The name of a tensor, kept by `graph`.
+inline std::string_view keep_name(Graph& graph, const c10::TensorImpl& tensor) {
+  const auto name = name_of(tensor);
+  return name.empty() ? name : graph.keep(name);
+}
+
+/// The same of a saved one.
+inline std::string_view keep_label(Graph& graph, const SavedPlace& place) {
+  if (!place.label.empty()) {
+    return graph.keep(place.label);
+  }
+  return place.tensor != nullptr
+             ? keep_name(graph, *place.tensor->unsafeGetTensorImpl())
+             : std::string_view();
 }
 
 /// Names of nodes, kept by a graph; asked for once where a class has but one.

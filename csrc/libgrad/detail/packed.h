@@ -2,13 +2,14 @@
 
 #pragma once
 
+#include <c10/util/FunctionRef.h>
 #include <torch/csrc/autograd/saved_variable.h>
 
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace libgrad::detail {
 
@@ -27,9 +28,14 @@ class Packed {
   virtual at::Tensor unpack(const at::Tensor& taken) = 0;
 
   /// What several values keep together, once it is known; null for nothing.
+  using KeptSink = c10::function_ref<void(
+      const torch::autograd::SavedVariable& tensor,
+      std::string_view name,  // empty for an argument
+      size_t place)>;
   struct Shared {
     virtual ~Shared() = default;
-    virtual const std::vector<torch::autograd::SavedVariable>& kept() const = 0;
+    /// Tells the sink of each of the tensors.
+    virtual void each_kept(const KeptSink& sink) const = 0;
   };
   virtual const Shared* shared() const { return nullptr; }
 };

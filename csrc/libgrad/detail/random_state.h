@@ -114,6 +114,10 @@ class RandomState {
     }
   }
 
+  bool operator==(const RandomState& other) const {
+    return cpu_ == other.cpu_ && devices_ == other.devices_;
+  }
+
   bool empty() const { return !cpu_ && devices_.empty(); }
 
  private:

@@ -76,6 +76,7 @@ struct SavedPlace {
   bool by_python = false;                 // held by a Python object, not by C++
   const SavedVariable* packed = nullptr;  // where hooks packed it
   const SavedVariable* variable = nullptr;  // that says so, where one does
+  std::string_view label = {};              // its name, if not the tensor's own
 };
 
 /// What `saved` says of itself, under the name `field`.

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <libgrad/detail/context.h>
+#include <libgrad/detail/each_tensor.h>
 #include <libgrad/detail/hooked_tensor.h>
 #include <libgrad/detail/node_names.h>
 #include <libgrad/detail/pointer_index.h>
@@ -70,10 +71,15 @@ inline void read_pack(
   }
   const auto* const shared = hooked->shared();
   if (shared != nullptr && hooks.emplace(shared, 0).second) {
-    for (size_t i = 0; i < shared->kept().size(); ++i) {
-      sink(place_of(
-          shared->kept()[i], "checkpoint.args", static_cast<Index>(i)));
-    }
+    shared->each_kept(
+        [&](const SavedVariable& tensor, std::string_view name, size_t place) {
+          auto held = place_of(
+              tensor,
+              name.empty() ? "checkpoint.args" : "checkpoint.save",
+              static_cast<Index>(place));
+          held.label = name;
+          sink(held);
+        });
   }
 }
 
@@ -159,31 +165,6 @@ inline void read_table(
     }
     if (field.released != nullptr && node.*field.released) {
       sink({.field = field.name, .state = SavedState::kReleased});
-    }
-  }
-}
-
-/// Calls `visit(tensor)` for each tensor in `value`, also in lists, tuples and
-/// dicts.
-template <class Visit>
-void each_tensor(const at::IValue& value, const Visit& visit) {
-  if (value.isTensor()) {
-    visit(value.toTensor());
-  } else if (value.isTensorList()) {
-    for (const at::IValue& element : value.toListRef()) {
-      visit(element.toTensor());
-    }
-  } else if (value.isTuple()) {
-    for (const auto& element : value.toTupleRef().elements()) {
-      each_tensor(element, visit);
-    }
-  } else if (value.isList()) {
-    for (const at::IValue& element : value.toListRef()) {
-      each_tensor(element, visit);
-    }
-  } else if (value.isGenericDict()) {
-    for (const auto& entry : value.toGenericDict()) {
-      each_tensor(entry.value(), visit);
     }
   }
 }

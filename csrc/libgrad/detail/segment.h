@@ -7,44 +7,21 @@
 #pragma once
 
 #include <libgrad/detail/autocast_state.h>
-#include <libgrad/detail/hook_engine.h>
 #include <libgrad/detail/metadata.h>
-#include <libgrad/detail/random_state.h>
-
-#include <torch/csrc/autograd/graph_task.h>
+#include <libgrad/detail/names.h>
+#include <libgrad/detail/recomputed.h>
 
 #include <algorithm>
 #include <atomic>
 #include <exception>
-#include <map>
+#include <span>
 #include <string>
-#include <thread>
 
 namespace libgrad {
-
-struct CheckpointOptions {
-  /// The random numbers of forward are drawn again, of the CPU and of the
-  /// devices of the inputs. Their state is kept only where some were drawn.
-  bool preserve_rng_state = true;
-  /// What is computed again must have the shapes, dtypes and devices of
-  /// forward.
-  bool determinism_check = true;
-  /// What runs again ends when all that backward needs is there.
-  bool early_stop = true;
-  /// Devices whose random numbers are drawn again, too.
-  std::vector<c10::Device> devices = {};
-};
-
 namespace detail {
 
 using torch::autograd::variable_list;
 using ListCallable = std::function<variable_list(const variable_list&)>;
-
-/// Throws the error that says that a function did something else.
-using Refuse = void (*)(const std::string& text);
-[[noreturn]] inline void refuse(const std::string& text) {
-  TORCH_CHECK(false, text);
-}
 
 /// Shared by all tensors that were saved in it.
 class Segment : public std::enable_shared_from_this<Segment>,
@@ -77,26 +54,33 @@ class Segment : public std::enable_shared_from_this<Segment>,
   /// `first()`, which does what the function does, and is run as forward.
   template <class First>
   auto forward(const First& first) {
-    auto outputs = under_hooks(first);
+    auto outputs = options_.save.empty() && options_.offload.empty()
+                       ? under_hooks(first)
+                       : under_names(first);
     if (random_) {
       random_->forget_unused(devices_);
     }
+    needed_ = count_needed();
     complete_ = true;
     return outputs;
   }
 
   const ListCallable& function() const { return function_; }
 
-  /// The inputs.
-  const std::vector<torch::autograd::SavedVariable>& kept() const override {
-    return inputs_;
+  void each_kept(const Packed::KeptSink& sink) const override {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      sink(inputs_[i], "", i);
+    }
+    for (size_t i = 0; i < kept_.tensors.size(); ++i) {
+      sink(kept_.tensors[i].saved, kept_.tensors[i].name, i);
+    }
   }
 
  private:
   /// A tensor that was saved in a segment: its number.
-  class Place : public Packed {
+  class Stub : public Packed {
    public:
-    Place(std::shared_ptr<Segment> segment, size_t number)
+    Stub(std::shared_ptr<Segment> segment, size_t number)
         : segment_(std::move(segment)),
           number_(number) {}
     at::Tensor take_tensor() override { return {}; }
@@ -127,17 +111,22 @@ class Segment : public std::enable_shared_from_this<Segment>,
     const PushedHooks guard(
         std::make_shared<const Hooks>(Hooks{
             .pack = [self = shared_from_this()](const at::Tensor& tensor) {
-              return std::make_unique<Place>(self, self->save(tensor));
+              return std::make_unique<Stub>(self, self->save(tensor));
             }}));
     return first();
   }
 
-  /// What one thread has computed again in one backward.
-  struct Again {
-    int task = -1;
-    variable_list tensors;  // undefined once they were used
-    size_t left = 0;
-  };
+  template <class First>
+  auto under_names(const First& first) {
+    is_matched_ = true;
+    NameWatcher names(options_, devices_);
+    auto outputs = [&] {
+      const WatchedOps watched(names);
+      return under_hooks(first);
+    }();
+    kept_ = names.keep(std::exchange(saved_at_, {}));
+    return outputs;
+  }
 
   struct Stop : std::exception {
     const char* what() const noexcept override {
@@ -165,88 +154,92 @@ class Segment : public std::enable_shared_from_this<Segment>,
     return devices;
   }
 
-  static bool is_transformed(const at::Tensor& tensor) {
-    return tensor.key_set().has(c10::DispatchKey::FuncTorchBatched) ||
-           tensor.key_set().has(c10::DispatchKey::FuncTorchGradWrapper);
-  }
-
   size_t save(const at::Tensor& tensor) {
     const std::lock_guard<std::mutex> lock(mutex_);
     saved_.push_back(metadata_of(tensor));
+    if (is_matched_) {
+      saved_at_.push_back(SavedAt::of(tensor));
+    }
     return saved_.size() - 1;
   }
 
-  /// Tensor `number` again. Each thread computes for itself, so that none
-  /// waits for another while that runs anybody's code.
-  at::Tensor load(size_t number) {
-    const int task = torch::autograd::get_current_graph_task_id();
-    const auto thread = std::this_thread::get_id();
-    if (task != -1) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      auto& again = again_[thread];
-      if (again.task == task && number < again.tensors.size() &&
-          again.tensors[number].defined()) {
-        return use(again, number);
-      }
+  /// How many of the saved tensors are to be computed to have all that are not
+  /// kept.
+  size_t count_needed() const {
+    size_t needed = saved_.size();
+    while (needed > 0 && kept_.sources.contains(needed - 1)) {
+      --needed;
     }
-    auto tensors = compute(number);
-    if (task == -1) {
-      return tensors[number];  // asked for outside of backward
-    }
-    Again gone;  // goes when no lock is held
-    const std::lock_guard<std::mutex> lock(mutex_);
-    auto& again = again_[thread];
-    if (again.task != task) {
-      torch::autograd::Engine::get_default_engine().queue_callback(
-          [self = weak_from_this(), thread] {
-            if (const auto segment = self.lock()) {
-              segment->forget(thread);
-            }
-          });
-    }
-    const size_t count = tensors.size();
-    gone = std::exchange(again, {task, std::move(tensors), count});
-    return use(again, number);
+    return needed;
   }
 
-  at::Tensor use(Again& again, size_t number) {
-    auto tensor = std::exchange(again.tensors[number], {});
-    if (--again.left == 0) {
-      again.tensors.clear();
+  /// Tensor `number`, kept or computed again.
+  at::Tensor load(size_t number) {
+    if (complete_) {
+      if (auto kept = kept_.find(number); kept.defined()) {
+        return kept;
+      }
+    }
+    const auto backward = BackwardId::now();
+    if (!backward) {
+      return compute(number)[number];
+    }
+    if (const auto tensor = again_.take(backward, number)) {
+      if (!tensor->defined()) {
+        refuse_used(backward);
+      }
+      return *tensor;
+    }
+    auto tensors = compute(number);
+    const auto tensor = std::exchange(tensors[number], {});
+    if (again_.put(backward, std::move(tensors)) && !backward.is_group()) {
+      torch::autograd::Engine::get_default_engine().queue_callback(
+          [self = weak_from_this(), thread = std::this_thread::get_id()] {
+            if (const auto segment = self.lock()) {
+              segment->again_.forget(thread);
+            }
+          });
     }
     return tensor;
   }
 
-  void forget(std::thread::id thread) {
-    Again gone;  // goes when no lock is held
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (const auto found = again_.find(thread); found != again_.end()) {
-      gone = std::move(found->second);
-      again_.erase(found);
-    }
+  void refuse_used(const BackwardId& backward) const {
+    refuse_(
+        std::string(
+            "checkpoint: Unpack is being triggered for a tensor that was "
+            "already unpacked once. ") +
+        (backward.is_group()
+             ? "Two backward calls inside of one GraphExecGroup need it: they "
+               "must not overlap"
+             : "A Function that reads ctx.saved_tensors in its backward must "
+               "do so once, and keep what it gets"));
   }
 
   /// Runs the function again; all that it saves, at least up to `number`.
   variable_list compute(size_t number) {
-    size_t count = 0;
-    {
+    const bool complete = complete_;
+    size_t count = needed_;
+    if (!complete) {
       const std::lock_guard<std::mutex> lock(mutex_);
       count = saved_.size();
     }
-    const bool complete = complete_;
     const bool early = options_.early_stop || !complete;
     const auto found = std::make_shared<variable_list>();
     variable_list inputs;
     for (size_t i = 0; i < inputs_.size(); ++i) {
       const auto input = inputs_[i].unpack();
       inputs.push_back(
-          input.defined() ? input.detach().requires_grad_(needs_grad_[i])
-                          : input);
+          needs_grad_[i] ? input.detach().requires_grad_() : input);
     }
     {
       const at::AutoGradMode enabled(true);
       const DrawAgain random(random_, devices_);
       const CastAgain autocast(autocast_, devices_);
+      std::optional<NameReplay> kept;
+      std::optional<WatchedOps> watched;
+      if (complete && !kept_.calls.empty()) {
+        watched.emplace(kept.emplace(kept_, refuse_));
+      }
       const PushedHooks guard(
           std::make_shared<const Hooks>(Hooks{
               .pack = join(
@@ -270,7 +263,10 @@ class Segment : public std::enable_shared_from_this<Segment>,
       found->resize(count);
     }
     if (complete) {  // else it was asked for in the middle of forward
-      const auto text = difference(saved_, *found, options_.determinism_check);
+      const auto expected =
+          early ? std::span(saved_).first(count) : std::span(saved_);
+      const auto text =
+          difference(expected, *found, options_.determinism_check);
       if (!text.empty()) {
         refuse_("checkpoint: " + text);
       }
@@ -287,11 +283,15 @@ class Segment : public std::enable_shared_from_this<Segment>,
   std::vector<torch::autograd::SavedVariable> inputs_;
   std::vector<bool> needs_grad_;
   std::optional<RandomState> random_;
-  std::atomic<bool> complete_ = false;
+  Recomputed again_;
 
-  std::mutex mutex_;  // of what follows
+  std::mutex mutex_;  // of the next two, until forward is complete
   std::vector<Metadata> saved_;
-  std::map<std::thread::id, Again> again_;
+  std::vector<std::optional<SavedAt>> saved_at_;
+  bool is_matched_ = false;  // `saved_at_` is needed
+  KeptByName kept_;
+  size_t needed_ = 0;
+  std::atomic<bool> complete_ = false;  // what is above stays as it is
 };
 
 }  // namespace detail

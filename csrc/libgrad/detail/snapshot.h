@@ -96,6 +96,7 @@ struct GraphSaved {
   int64_t offset = 0;        // of its first element in the storage
   int64_t nbytes = 0;        // of its own elements
   Index leaf = kNothing;     // the node of the leaf that it is, or looks into
+  std::string_view label;    // the name that the program gave it
 };
 
 /// Memory that saved tensors lie in, counted once however many they are.
@@ -128,6 +129,7 @@ struct GraphNode {
   Slice edges;               // of `Graph::edges`, in the order of `output`
   Slice saved;               // of `Graph::saved`
   std::string_view leaf;     // a leaf's name, where one was given
+  std::string_view label;    // the names of its outputs, where some were given
   std::string_view note;     // what could not be read, and why
   std::string_view stream;   // where it runs, empty on the CPU
   GraphOrigin origin;

@@ -94,6 +94,7 @@ class GraphTaker {
     node.thread = source.thread_id();
     node.outputs = source.num_outputs();
     node.hooks = count_hooks(source);
+    read_names(source, graph_, node);
     node.origin.op = words.op;
     read_inputs(source, node);
     node.edges = walk_.edges_of(id);
@@ -141,9 +142,9 @@ class GraphTaker {
     graph_.identity_.leaves.push_back(
         {keep_address(leaf.unsafeGetTensorImpl()), id});
     const auto name = names_.find(leaf.unsafeGetTensorImpl());
-    if (name != names_.end()) {
-      node.leaf = name->second;
-    }
+    node.leaf = name != names_.end()
+                    ? name->second
+                    : keep_name(graph_, *leaf.unsafeGetTensorImpl());
   }
 
   void read_tensors(
@@ -168,6 +169,7 @@ class GraphTaker {
     saved.hooks = place.hooks;
     saved.output = place.output;
     saved.saved_version = place.version;
+    saved.label = keep_label(graph_, place);
     tensors_.push_back(kNothing);
     if (place.tensor != nullptr) {
       tensors_.back() = memory_.hold(*place.tensor, place.by_python);

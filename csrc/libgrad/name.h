@@ -1,0 +1,34 @@
+/// libgrad/name.h -- names for tensors.
+
+#pragma once
+
+#include <libgrad/detail/name_tag.h>
+#include <libgrad/detail/op_watcher.h>
+
+namespace libgrad {
+
+/// Calls `tensor` by a name, and returns it. Checkpoints around keep it when
+/// their `save` or `offload` has the name, and the lens shows it.
+///
+///     auto scores = libgrad::name(q.matmul(k), "attn_scores");
+///
+/// A tensor has one name, the last one; several tensors may have the same.
+///
+/// Throws c10::Error when `tensor` is not defined or `name` is empty.
+///
+/// Source: jax.ad_checkpoint.checkpoint_name.
+inline at::Tensor name(const at::Tensor& tensor, std::string_view name) {
+  TORCH_CHECK(tensor.defined(), "name: tensor is not defined");
+  TORCH_CHECK(!name.empty(), "name: name must not be empty");
+  for (auto* watcher = detail::OpWatcher::top(); watcher != nullptr;
+       watcher = watcher->outer()) {
+    watcher->named(tensor, name);
+  }
+  torch::autograd::impl::set_name(tensor, std::string(name));
+  if (const auto& node = tensor.grad_fn()) {
+    detail::NameTag::put(*node, tensor.output_nr(), name);
+  }
+  return tensor;
+}
+
+}  // namespace libgrad
