@@ -1,3 +1,4 @@
+#include "eagerly.h"
 #include "keep.h"
 
 #include <libgrad/checkpoint.h>
@@ -28,6 +29,7 @@ struct Call {
     for (size_t i = 0; i < tensors.size(); ++i) {
       all[places[i]] = py::cast(tensors[i]);
     }
+    const Eagerly eagerly;
     (*again)(*all, **py::reinterpret_borrow<py::dict>(*kwargs));
   }
 };
@@ -97,6 +99,7 @@ py::object checkpoint(
       tensors,
       options,
       refuse);
+  const Eagerly eagerly;
   return segment->forward([&] { return forward(*args, **kwargs); });
 }
 
@@ -104,6 +107,7 @@ py::object checkpoint(
 auto step_of(py::object function) {
   return [function = keep(std::move(function))](const at::Tensor& input) {
     const py::gil_scoped_acquire gil;
+    const Eagerly eagerly;
     const auto output = (*function)(input);
     TORCH_CHECK_TYPE(
         THPVariable_Check(output.ptr()),

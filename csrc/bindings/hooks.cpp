@@ -4,6 +4,7 @@
 #include <libgrad/hooks.h>
 
 #include <pybind11/stl/filesystem.h>
+#include <torch/library.h>
 
 using libgrad::PackHooks;
 using libgrad::SavedTensorHooksOptions;
@@ -51,6 +52,20 @@ HooksPtr find_hooks(const libgrad::detail::HookSlot::Entry& entry) {
     hooks = py::handle(object).cast<const PythonHooks&>().hooks;
   }
   return hooks.lock();
+}
+
+/// Hooks of C++ as objects that torch's Python may look at.
+libgrad::detail::HookSlot::Entry entry_of(HooksPtr hooks) {
+  const py::gil_scoped_acquire gil;
+  static const auto& unpack = *new py::object(
+      py::module_::import("libgrad._C").attr("unpack"));  // never let go
+  return {
+      c10::SafePyObject(
+          py::cast(PythonHooks(std::move(hooks))).release().ptr(),
+          getPyInterpreter()),
+      c10::SafePyObject(
+          py::reinterpret_borrow<py::object>(unpack).release().ptr(),
+          getPyInterpreter())};
 }
 
 /// What a pack hook of Python returned: a tensor, or something else.
@@ -119,6 +134,11 @@ void bind_hooks(py::module_& m) {
   hooks.def("__call__", torch::wrap_pybind_function(pack), "tensor"_a);
   type_of_hooks = reinterpret_cast<PyTypeObject*>(hooks.ptr());
   libgrad::detail::hooks_of_python = find_hooks;
+  static auto& library = *new torch::Library(  // never taken back
+      torch::Library::FRAGMENT, "libgrad", std::nullopt, __FILE__, __LINE__);
+  library.def("_entry_of_python_1() -> int", [] {
+    return reinterpret_cast<int64_t>(&entry_of);
+  });
   m.def(
       "unpack",
       wrap_pybind_function(

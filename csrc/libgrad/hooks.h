@@ -93,16 +93,14 @@ class SavedTensorHooks {
     if (options.only) {
       ops_.emplace();
     }
-    slot_ = &detail::HookSlot::push(
-        detail::hooks_of(std::move(hooks), std::move(options)));
+    pushed_.emplace(detail::hooks_of(std::move(hooks), std::move(options)));
   }
   SavedTensorHooks(const SavedTensorHooks&) = delete;
   SavedTensorHooks& operator=(const SavedTensorHooks&) = delete;
-  ~SavedTensorHooks() { slot_->pop(); }
 
  private:
-  detail::HookSlot* slot_;
   std::optional<detail::WatchOps> ops_;
+  std::optional<detail::PushedHooks> pushed_;
 };
 
 /// Hooks that keep floating-point tensors in `dtype`, when that is smaller:

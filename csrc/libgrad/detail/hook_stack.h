@@ -7,6 +7,8 @@
 /// - at::SavedTensorDefaultHooks keeps pairs of SafePyObjects, and does not
 ///   look into them;
 /// - a PyInterpreter that was disarmed counts no references;
+/// - torch's Python expects objects of its own there, and asks for no more than
+///   that they are callable;
 /// - an engine's get_default_saved_variable_hooks is asked for each tensor that
 ///   is saved.
 
@@ -16,7 +18,9 @@
 #include <libgrad/detail/packed.h>
 
 #include <ATen/SavedTensorHooks.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <mutex>
@@ -129,6 +133,55 @@ class HookSlot {
   std::mutex mutex_;
   uintptr_t number_ = 0;
   HooksPtr hooks_;
+};
+
+/// What puts hooks into an object of Python: where libgrad's Python is, which
+/// tells all extensions by an operator. Null elsewhere.
+using EntryOfPython = HookSlot::Entry (*)(HooksPtr hooks);
+inline constexpr auto kEntryOfPython = "libgrad::_entry_of_python_1";
+
+inline EntryOfPython entry_of_python() {
+  static std::atomic<EntryOfPython> known = nullptr;
+  auto found = known.load(std::memory_order_relaxed);
+  if (found == nullptr) {
+    const auto op =
+        c10::Dispatcher::singleton().findSchema({kEntryOfPython, ""});
+    if (op) {
+      known = found =
+          reinterpret_cast<EntryOfPython>(op->typed<int64_t()>().call());
+    }
+  }
+  return found;
+}
+
+/// Puts hooks on this thread's stack. To be destroyed by the thread that made
+/// it, the innermost first.
+class PushedHooks {
+ public:
+  explicit PushedHooks(HooksPtr hooks) {
+    const auto make = entry_of_python();
+    if (make == nullptr) {
+      slot_ = &HookSlot::push(std::move(hooks));
+      return;
+    }
+    // Torch's Python takes what is on the stack for objects: when it runs what
+    // torch.compile made, for one.
+    auto [pack, unpack] = make(std::move(hooks));
+    at::SavedTensorDefaultHooks::lazy_initialize();
+    at::SavedTensorDefaultHooks::push_hooks(std::move(pack), std::move(unpack));
+  }
+  PushedHooks(const PushedHooks&) = delete;
+  PushedHooks& operator=(const PushedHooks&) = delete;
+  ~PushedHooks() {
+    if (slot_ != nullptr) {
+      slot_->pop();
+    } else {
+      at::SavedTensorDefaultHooks::pop_hooks();
+    }
+  }
+
+ private:
+  HookSlot* slot_ = nullptr;  // null for an object of Python
 };
 
 /// While it lives, this thread has only the hooks around the innermost ones.

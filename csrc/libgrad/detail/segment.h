@@ -94,18 +94,6 @@ class Segment : public std::enable_shared_from_this<Segment>,
     size_t number_;
   };
 
-  class PushedHooks {
-   public:
-    explicit PushedHooks(HooksPtr hooks)
-        : slot_(HookSlot::push(std::move(hooks))) {}
-    PushedHooks(const PushedHooks&) = delete;
-    PushedHooks& operator=(const PushedHooks&) = delete;
-    ~PushedHooks() { slot_.pop(); }
-
-   private:
-    HookSlot& slot_;
-  };
-
   template <class First>
   auto under_hooks(const First& first) {
     const PushedHooks guard(
