@@ -1,0 +1,236 @@
+/// libgrad/detail/measure_chain.h -- what the functions of a chain cost, found
+/// by running them.
+
+#pragma once
+
+#include <libgrad/detail/autocast_state.h>
+#include <libgrad/detail/chain_costs.h>
+#include <libgrad/detail/chain_run.h>
+#include <libgrad/detail/closed_graph.h>
+#include <libgrad/detail/memory_watch.h>
+#include <libgrad/detail/random_state.h>
+#include <libgrad/detail/vmap.h>
+#include <libgrad/hooks.h>
+
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <chrono>
+
+namespace libgrad::detail {
+
+/// While it lives, autocast keeps none of the tensors that it casts: they would
+/// be used later, with the graph that they had here.
+class NoCastCache {
+ public:
+  NoCastCache() : before_(at::autocast::is_autocast_cache_enabled()) {
+    at::autocast::set_autocast_cache_enabled(false);
+  }
+  NoCastCache(const NoCastCache&) = delete;
+  NoCastCache& operator=(const NoCastCache&) = delete;
+  ~NoCastCache() { at::autocast::set_autocast_cache_enabled(before_); }
+
+ private:
+  bool before_;
+};
+
+/// Gradients that wait until the last of several functions has made its part.
+class SharedGradients {
+ public:
+  /// Backward of function `step` makes those.
+  void add(const std::vector<ClosedGraph::Dropped>& gradients, int64_t step) {
+    for (const auto& gradient : gradients) {
+      auto& found = all_.try_emplace(gradient.owner).first->second;
+      if (!found.gradient.node) {
+        found = {gradient, step, step};
+      }
+      found.last = step;
+    }
+  }
+
+  /// Adds them to the costs of the functions that run meanwhile.
+  void charge(std::vector<StepCosts>& steps) const {
+    for (const auto& [owner, use] : all_) {
+      for (int64_t i = use.first; i < use.last; ++i) {
+        steps[i].backward_bytes += use.gradient.bytes;
+        steps[i].pending_bytes += use.gradient.bytes;
+      }
+    }
+  }
+
+ private:
+  struct Use {
+    ClosedGraph::Dropped gradient;
+    int64_t first;
+    int64_t last;
+  };
+  std::map<ClosedGraph::Owner, Use> all_;
+};
+
+/// Runs functions, one after the other.
+class ChainMeasure {
+ public:
+  ChainMeasure(at::Tensor input)
+      : device_(input.device()),
+        value_(input.detach().requires_grad_(input.requires_grad())),
+        bytes_(bytes_of(value_)) {}
+
+  void add(const ChainStep& step, bool is_last) {
+    StepCosts costs{.input_bytes = bytes_};
+    costs.seconds = time([&] { step(value_); });  // the first may be slow
+    const auto watch = std::make_shared<MemoryWatch>(device_);
+    const auto first_node = at::sequence_number::peek();
+    at::Tensor output;
+    const auto asked = std::make_shared<std::optional<int64_t>>();
+    {
+      const Watching watching(watch);
+      const auto seconds =
+          time([&] { output = save_under(watch, asked, step); });
+      costs.seconds = std::min(costs.seconds, seconds);
+    }
+    TORCH_CHECK(
+        output.defined(), "measure_chain: a function returned no tensor");
+    const auto own = own_bytes(*watch, output);
+    const int64_t made = own.value_or(0);
+    const int64_t out = own ? *own : bytes_of(output);
+    costs.saved_bytes = watch->now() - made;
+    costs.forward_bytes = watch->peak() - watch->now();
+    at::Tensor next;
+    if (!is_last) {
+      next = own ? output.detach().clone() : output.detach();
+      next.requires_grad_(output.requires_grad());
+    }
+    if (output.requires_grad()) {
+      ClosedGraph graph(output, root_edge(value_), first_node);
+      gradients_.add(graph.dropped(), steps_.size());
+      output.reset();
+      backward(graph, *watch, *asked, out, costs);
+    }
+    steps_.push_back(costs);
+    value_ = std::move(next);
+    bytes_ = out;
+  }
+
+  ChainCosts costs() {
+    gradients_.charge(steps_);
+    return {std::move(steps_), bytes_};
+  }
+
+ private:
+  static int64_t bytes_of(const at::Tensor& tensor) {
+    return static_cast<int64_t>(
+        tensor.has_storage() ? tensor.storage().nbytes() : tensor.nbytes());
+  }
+
+  /// Of the memory of a tensor that was allocated meanwhile.
+  static std::optional<int64_t> own_bytes(
+      const MemoryWatch& watch, const at::Tensor& tensor) {
+    return tensor.has_storage() ? watch.size_of(tensor.storage().data())
+                                : std::nullopt;
+  }
+
+  void wait() const {
+    if (!device_.is_cpu()) {
+      c10::impl::VirtualGuardImpl(device_.type())
+          .synchronizeDevice(device_.index());
+    }
+  }
+
+  template <class F>
+  double time(const F& function) const {
+    wait();
+    const auto start = std::chrono::steady_clock::now();
+    function();
+    wait();
+    const auto end = std::chrono::steady_clock::now();
+    return std::chrono::duration<double>(end - start).count();
+  }
+
+  /// Runs `step`; `asked` is what there is when backward first asks for a
+  /// tensor that it saved.
+  at::Tensor save_under(
+      const std::shared_ptr<MemoryWatch>& watch,
+      const std::shared_ptr<std::optional<int64_t>>& asked,
+      const ChainStep& step) const {
+    const SavedTensorHooks hooks(
+        [](const at::Tensor& tensor) { return tensor; },
+        [watch, asked](const at::Tensor& tensor) {
+          if (!*asked) {
+            *asked = watch->now();
+          }
+          return tensor;
+        });
+    return step(value_);
+  }
+
+  void backward(
+      ClosedGraph& graph,
+      MemoryWatch& watch,
+      const std::optional<int64_t>& asked,
+      int64_t out,
+      StepCosts& costs) {
+    const auto before = watch.now();
+    watch.forget_peak();
+    {
+      const Watching watching(watch.shared_from_this());
+      graph.backward();
+      wait();
+    }
+    const auto least = costs.saved_bytes + out + costs.input_bytes;
+    costs.backward_bytes = std::max<int64_t>(watch.peak() - least, 0);
+    // One that asks for nothing leaves it to the function in front.
+    const auto waiting = asked ? *asked - before
+        : steps_.empty()       ? 0
+                         : costs.input_bytes + steps_.back().pending_bytes;
+    costs.pending_bytes = std::max<int64_t>(waiting - out, 0);
+  }
+
+  const c10::Device device_;
+  at::Tensor value_;
+  int64_t bytes_;
+  std::vector<StepCosts> steps_;
+  SharedGradients gradients_;
+};
+
+inline void check_measurable(const at::Tensor& input) {
+  TORCH_CHECK_TYPE(
+      input.defined(), "measure_chain: input must be a tensor, but is none");
+  TORCH_CHECK(
+      !c10::InferenceMode::is_enabled(),
+      "measure_chain: cannot be used in inference mode: it runs backward, too");
+  TORCH_CHECK(
+      !functorch_active() && !in_vmap(),
+      "measure_chain: cannot be used inside a transform of torch.func; measure "
+      "before, and hand over the costs");
+  TORCH_CHECK(
+      !Watching::is_taken(),
+      "measure_chain: cannot be used while a profiler is on, which is told of "
+      "memory in its stead; measure before, and hand over the costs");
+}
+
+inline ChainCosts measure(
+    const std::vector<ChainStep>& steps,
+    const at::Tensor& input,
+    const CheckpointOptions& options) {
+  check_measurable(input);
+  TORCH_CHECK_VALUE(
+      !steps.empty(), "measure_chain: expected at least one function");
+  auto devices = options.devices;
+  if (!input.device().is_cpu()) {
+    devices.push_back(input.device());
+  }
+  std::optional<RandomState> random;
+  if (options.preserve_rng_state) {
+    random.emplace(devices);
+  }
+  const DrawAgain restore(random, devices);
+  const at::AutoGradMode enabled(true);
+  const NoCastCache no_cache;
+  ChainMeasure chain(input);
+  for (size_t i = 0; i < steps.size(); ++i) {
+    chain.add(steps[i], i + 1 == steps.size());
+  }
+  return chain.costs();
+}
+
+}  // namespace libgrad::detail

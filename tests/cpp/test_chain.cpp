@@ -1,0 +1,261 @@
+/// libgrad/chain.h: schedules, against all that there are.
+
+#include "check.h"
+
+#include <libgrad/chain.h>
+
+#include <chrono>
+#include <random>
+
+using libgrad::ChainCosts;
+using libgrad::ChainPart;
+using libgrad::plan_chain;
+
+namespace {
+
+using Parts = std::vector<ChainPart>;
+
+/// Every schedule of the functions `begin` to `end`.
+std::vector<Parts> all_schedules(int64_t begin, int64_t end) {
+  if (begin == end) {
+    return {{}};
+  }
+  std::vector<Parts> all;
+  const auto add = [&all, end](const ChainPart& part) {
+    for (const auto& rest : all_schedules(part.end, end)) {
+      all.push_back({part});
+      all.back().insert(all.back().end(), rest.begin(), rest.end());
+    }
+  };
+  add({begin, begin + 1});
+  for (int64_t cut = begin + 1; cut < end; ++cut) {
+    for (const auto& again : all_schedules(begin, cut)) {
+      add({begin, cut, again});
+    }
+  }
+  return all;
+}
+
+/// Goes through forward and backward with a count of what there is.
+class Machine {
+ public:
+  explicit Machine(const ChainCosts& costs) : costs_(costs) {}
+
+  void run(const Parts& parts) {
+    allocate(costs_.output_bytes);  // which the caller has to the end
+    forward(parts);
+    gradient_ = costs_.output_bytes;
+    allocate(gradient_);
+    backward(parts);
+  }
+
+  double seconds = 0;
+  int64_t peak = 0;
+
+ private:
+  int64_t size() const { return static_cast<int64_t>(costs_.steps.size()); }
+  int64_t tensor(int64_t place) const {
+    return place < size() ? costs_.steps[place].input_bytes
+                          : costs_.output_bytes;
+  }
+  int64_t made(int64_t step) const {
+    return step + 1 < size() ? tensor(step + 1) : 0;
+  }
+
+  void allocate(int64_t bytes) {
+    now_ += bytes;
+    peak = std::max(peak, now_);
+  }
+  void free(int64_t bytes) { now_ -= bytes; }
+
+  /// One run; what it saves is there while it lasts.
+  void step(int64_t i) {
+    const auto& costs = costs_.steps[i];
+    allocate(costs.saved_bytes + made(i) + costs.forward_bytes);
+    free(costs.saved_bytes + costs.forward_bytes);
+    seconds += costs.seconds;
+  }
+
+  /// The tensor in front is kept by somebody.
+  void forward(const Parts& parts) {
+    for (const auto& part : parts) {
+      for (int64_t i = part.begin; i < part.end; ++i) {
+        step(i);
+        if (i > part.begin) {
+          free(tensor(i));
+        }
+      }
+      if (part.again.empty()) {
+        allocate(costs_.steps[part.begin].saved_bytes);
+      }
+    }
+  }
+
+  void backward(const Parts& parts) {
+    for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
+      if (part->end < size()) {
+        free(tensor(part->end));
+      }
+      if (part->again.empty()) {
+        backward(part->begin);
+        continue;
+      }
+      const auto waiting = costs_.steps[part->end - 1].pending_bytes;
+      allocate(waiting);
+      forward(part->again);
+      free(waiting);
+      backward(part->again);
+    }
+  }
+
+  void backward(int64_t i) {
+    const auto& costs = costs_.steps[i];
+    allocate(tensor(i) + costs.backward_bytes);
+    free(costs.backward_bytes + costs.saved_bytes + gradient_);
+    gradient_ = tensor(i);
+  }
+
+  const ChainCosts& costs_;
+  int64_t now_ = 0;
+  int64_t gradient_ = 0;
+};
+
+/// Of `count` functions, all different.
+ChainCosts random_costs(int64_t count, int64_t largest, std::mt19937& random) {
+  const auto draw = [&](int64_t most) {
+    return std::uniform_int_distribution<int64_t>(0, most)(random);
+  };
+  ChainCosts costs{.output_bytes = draw(largest)};
+  for (int64_t i = 0; i < count; ++i) {
+    costs.steps.push_back(
+        {static_cast<double>(1 + draw(9)),
+         1 + draw(largest),
+         draw(3 * largest),
+         draw(largest) / 2,
+         draw(largest) / 2,
+         draw(3) == 0 ? draw(largest) : 0});
+  }
+  return costs;
+}
+
+ChainCosts equal_costs(int64_t count, int64_t saved) {
+  return {
+      .steps = std::vector<libgrad::StepCosts>(count, {1, 1, saved}),
+      .output_bytes = 1};
+}
+
+int64_t total(const std::vector<int64_t>& runs) {
+  int64_t sum = 0;
+  for (const auto count : runs) {
+    sum += count;
+  }
+  return sum;
+}
+
+}  // namespace
+
+TEST(the_schedule_is_the_best_of_all) {
+  std::mt19937 random(1);
+  const int64_t sizes[] = {0, 1, 2, 6, 22, 90, 394, 1806, 8558};
+  for (int64_t count = 1; count <= 8; ++count) {
+    const auto all = all_schedules(0, count);
+    EXPECT(static_cast<int64_t>(all.size()) == sizes[count]);
+    for (int round = 0; round < 40; ++round) {
+      const auto costs = random_costs(count, 20, random);
+      std::vector<Machine> machines;
+      int64_t smallest = INT64_MAX;
+      for (const auto& parts : all) {
+        machines.emplace_back(costs).run(parts);
+        smallest = std::min(smallest, machines.back().peak);
+      }
+      EXPECT(libgrad::smallest_budget(costs) == smallest);
+      const auto largest = libgrad::largest_budget(costs);
+      EXPECT_THROWS(
+          c10::ValueError,
+          "but the chain needs at least " + std::to_string(smallest),
+          plan_chain(costs, smallest - 1));
+      for (int64_t budget = smallest; budget <= largest; ++budget) {
+        double fastest = INFINITY;
+        for (const auto& machine : machines) {
+          if (machine.peak <= budget) {
+            fastest = std::min(fastest, machine.seconds);
+          }
+        }
+        const auto plan = plan_chain(costs, budget);
+        Machine machine(costs);
+        machine.run(plan.parts);
+        EXPECT(machine.peak == plan.peak_bytes && plan.peak_bytes <= budget);
+        EXPECT(machine.seconds == plan.seconds && plan.seconds == fastest);
+      }
+      EXPECT(total(plan_chain(costs, largest).runs) == count);
+    }
+  }
+}
+
+TEST(equal_costs_give_the_counts_of_revolve) {
+  for (const int64_t count : {1, 2, 3, 7, 16, 40, 64}) {
+    for (const int64_t slots : {0, 1, 2, 3, 5, 10, 50}) {
+      const auto theory =
+          count + libgrad::detail::revolve_steps(count, slots + 1);
+      // One function at work: what it saved, both gradients; and its input.
+      const auto budget = [slots](int64_t saved) {
+        return 1 + slots + 1 + saved + 2;
+      };
+      const auto plan = plan_chain(equal_costs(count, 100), budget(100));
+      EXPECT(total(plan.runs) == theory);
+      // Where graphs are small, some are kept instead.
+      const auto other = plan_chain(equal_costs(count, 1), budget(1));
+      EXPECT(total(other.runs) <= theory);
+      EXPECT(count < 16 || slots < 2 || total(other.runs) < theory);
+    }
+  }
+}
+
+TEST(sizes_without_a_divisor_are_nearly_as_good) {
+  std::mt19937 random(2);
+  for (int round = 0; round < 20; ++round) {
+    const auto all = all_schedules(0, 7);
+    const auto costs = random_costs(7, 1'000'000'007, random);
+    const auto smallest = libgrad::smallest_budget(costs);
+    const auto largest = libgrad::largest_budget(costs);
+    double found = 0;
+    double best = 0;
+    for (int i = 0; i <= 20; ++i) {
+      const auto budget = smallest + (largest - smallest) * i / 20;
+      double fastest = INFINITY;
+      for (const auto& parts : all) {
+        Machine machine(costs);
+        machine.run(parts);
+        if (machine.peak <= budget) {
+          fastest = std::min(fastest, machine.seconds);
+        }
+      }
+      const auto plan = plan_chain(costs, budget);
+      EXPECT(plan.peak_bytes <= budget && plan.seconds >= fastest);
+      found += plan.seconds;
+      best += fastest;
+    }
+    EXPECT(found <= 1.01 * best);
+  }
+}
+
+TEST(long_chains_take_no_time) {
+  std::mt19937 random(3);
+  for (const int64_t count : {64, 128, 200, 256}) {
+    const auto costs = random_costs(count, 1'000'000'007, random);
+    const auto smallest = libgrad::smallest_budget(costs);
+    const auto largest = libgrad::largest_budget(costs);
+    int64_t before = INT64_MAX;
+    for (const int64_t part : {0, 1, 10, 50, 90, 100}) {
+      const auto budget = smallest + (largest - smallest) / 100 * part;
+      const auto start = std::chrono::steady_clock::now();
+      const auto plan = plan_chain(costs, budget);
+      const auto end = std::chrono::steady_clock::now();
+      const double seconds = std::chrono::duration<double>(end - start).count();
+      EXPECT(plan.peak_bytes <= budget);
+      EXPECT(total(plan.runs) <= before);
+      before = total(plan.runs);
+      std::printf("%ld %ld: %f s, peak %f of the budget, %ld runs\n", count, part, seconds, plan.peak_bytes/double(budget), before);
+    }
+  }
+}
