@@ -76,12 +76,22 @@ class Machine {
     seconds += costs.seconds;
   }
 
-  /// The tensor in front is kept by somebody.
+  /// Whether the tensor in front of a part stays until its backward; for the
+  /// first one somebody else sees to it.
+  bool is_kept(const Parts& parts, size_t i) const {
+    const auto& part = parts[i];
+    return i == 0 || !part.again.empty() ||
+           costs_.steps[part.begin].saves_input ||
+           (parts[i - 1].again.empty() &&
+            costs_.steps[part.begin - 1].saves_output);
+  }
+
   void forward(const Parts& parts) {
-    for (const auto& part : parts) {
+    for (size_t at = 0; at < parts.size(); ++at) {
+      const auto& part = parts[at];
       for (int64_t i = part.begin; i < part.end; ++i) {
         step(i);
-        if (i > part.begin) {
+        if (i > part.begin || !is_kept(parts, at)) {
           free(tensor(i));
         }
       }
@@ -89,22 +99,26 @@ class Machine {
         allocate(costs_.steps[part.begin].saved_bytes);
       }
     }
+    if (parts.back().end < size()) {
+      free(tensor(parts.back().end));  // runs again for its graph alone
+    }
   }
 
   void backward(const Parts& parts) {
-    for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
-      if (part->end < size()) {
-        free(tensor(part->end));
+    for (size_t at = parts.size(); at-- > 0;) {
+      const auto& part = parts[at];
+      if (part.again.empty()) {
+        backward(part.begin);
+      } else {
+        const auto waiting = costs_.steps[part.end - 1].pending_bytes;
+        allocate(waiting);
+        forward(part.again);
+        free(waiting);
+        backward(part.again);
       }
-      if (part->again.empty()) {
-        backward(part->begin);
-        continue;
+      if (at > 0 && is_kept(parts, at)) {
+        free(tensor(part.begin));
       }
-      const auto waiting = costs_.steps[part->end - 1].pending_bytes;
-      allocate(waiting);
-      forward(part->again);
-      free(waiting);
-      backward(part->again);
     }
   }
 
@@ -133,7 +147,9 @@ ChainCosts random_costs(int64_t count, int64_t largest, std::mt19937& random) {
          draw(3 * largest),
          draw(largest) / 2,
          draw(largest) / 2,
-         draw(3) == 0 ? draw(largest) : 0});
+         draw(3) == 0 ? draw(largest) : 0,
+         draw(2) > 0,
+         draw(2) > 0});
   }
   return costs;
 }
@@ -239,23 +255,53 @@ TEST(sizes_without_a_divisor_are_nearly_as_good) {
   }
 }
 
-TEST(long_chains_take_no_time) {
+TEST(long_chains_are_quick) {
   std::mt19937 random(3);
-  for (const int64_t count : {64, 128, 200, 256}) {
+  for (const auto& [count, limit] : {std::pair{64, 0.5}, {200, 5.}}) {
     const auto costs = random_costs(count, 1'000'000'007, random);
     const auto smallest = libgrad::smallest_budget(costs);
     const auto largest = libgrad::largest_budget(costs);
-    int64_t before = INT64_MAX;
     for (const int64_t part : {0, 1, 10, 50, 90, 100}) {
       const auto budget = smallest + (largest - smallest) / 100 * part;
       const auto start = std::chrono::steady_clock::now();
       const auto plan = plan_chain(costs, budget);
       const auto end = std::chrono::steady_clock::now();
-      const double seconds = std::chrono::duration<double>(end - start).count();
+      EXPECT(std::chrono::duration<double>(end - start).count() < limit);
       EXPECT(plan.peak_bytes <= budget);
-      EXPECT(total(plan.runs) <= before);
-      before = total(plan.runs);
-      std::printf("%ld %ld: %f s, peak %f of the budget, %ld runs\n", count, part, seconds, plan.peak_bytes/double(budget), before);
+      EXPECT(part < 1 || part > 90 || plan.peak_bytes > 0.95 * budget);
+      EXPECT(part < 100 || total(plan.runs) < 1.02 * count);
     }
+  }
+}
+
+TEST(what_cannot_be_is_told) {
+  std::mt19937 random(4);
+  const auto costs = random_costs(3, 20, random);
+  for (const int64_t budget : {0, -1}) {
+    EXPECT_THROWS(
+        c10::ValueError,
+        "budget_bytes must be positive, but is " + std::to_string(budget),
+        plan_chain(costs, budget));
+  }
+  EXPECT_THROWS(
+      c10::ValueError, "expected at least one function", plan_chain({}, 1));
+  EXPECT_THROWS(
+      c10::ValueError,
+      "can be found for up to 200 functions, but there are 201; put several",
+      plan_chain(equal_costs(201, 1), 1));
+  for (const auto change : std::vector<void (*)(libgrad::StepCosts&)>{
+           [](auto& step) { step.seconds = NAN; },
+           [](auto& step) { step.seconds = -1; },
+           [](auto& step) { step.input_bytes = -1; },
+           [](auto& step) { step.saved_bytes = INT64_MAX; },
+           [](auto& step) { step.forward_bytes = -1; },
+           [](auto& step) { step.backward_bytes = -1; },
+           [](auto& step) { step.pending_bytes = -1; }}) {
+    auto wrong = costs;
+    change(wrong.steps[1]);
+    EXPECT_THROWS(
+        c10::ValueError,
+        "costs must be finite and not negative",
+        libgrad::smallest_budget(wrong));
   }
 }

@@ -24,12 +24,15 @@ struct StepCosts {
   int64_t saved_bytes = 0;
   /// What a run forward needs at its peak, besides all these.
   int64_t forward_bytes = 0;
-  /// What its backward needs at its peak, besides its input, what was saved,
-  /// and the gradients of its output and its input.
+  /// What its backward needs at its peak, besides its input, `saved_bytes`, and
+  /// the gradients of its output and its input.
   int64_t backward_bytes = 0;
   /// Gradients that there are, besides its output's, when its backward first
   /// asks for something that was saved.
   int64_t pending_bytes = 0;
+  /// Whether its graph keeps its input, and its output.
+  bool saves_input = true;
+  bool saves_output = true;
 
   bool operator==(const StepCosts& other) const = default;
 };
@@ -47,7 +50,7 @@ namespace detail {
 
 /// For more functions than these no schedule is looked for: with their number
 /// grows, to the third power, how long that takes.
-inline constexpr int64_t kMostSteps = 256;
+inline constexpr int64_t kMostSteps = 200;
 
 /// Throws unless schedules can be looked for.
 inline void check_costs(const ChainCosts& costs) {
@@ -77,9 +80,9 @@ inline void check_costs(const ChainCosts& costs) {
       "256 TiB or more");
 }
 
-/// Costs, as sums. Memory is counted without the input of the part of the chain
-/// in question, which somebody keeps, and without the chain's output, which
-/// the caller has.
+/// Costs, as sums. Memory is counted without the chain's output, which the
+/// caller has, and, of a part of the chain, without its input where that is
+/// held: kept by somebody else. Where it is open it goes once nothing needs it.
 class ChainNeeds {
  public:
   explicit ChainNeeds(const ChainCosts& costs) : costs_(costs) {
@@ -97,19 +100,26 @@ class ChainNeeds {
     return until_[end] - until_[begin];
   }
 
-  /// The tensor in front of a function, or the output.
+  /// The tensor in front of a function.
   int64_t tensor(int64_t place) const {
     return place < size() ? at(place).input_bytes : costs_.output_bytes;
   }
 
-  /// What stays once the function has run with its graph.
+  /// Whether its graph needs that; whether its graph holds what is behind it.
+  bool saves_input(int64_t step) const { return at(step).saves_input; }
+  bool holds_output(int64_t step) const {
+    return at(step).saves_output && step + 1 < size();
+  }
+
+  /// What is kept once the function has run with its graph.
   int64_t kept(int64_t step) const {
-    return at(step).saved_bytes + (step + 1 < size() ? tensor(step + 1) : 0);
+    return at(step).saved_bytes + (holds_output(step) ? tensor(step + 1) : 0);
   }
 
   /// The peak while the function runs forward.
   int64_t forward(int64_t step) const {
-    return kept(step) + at(step).forward_bytes;
+    return at(step).saved_bytes + at(step).forward_bytes +
+           (step + 1 < size() ? tensor(step + 1) : 0);
   }
 
   /// The same in the middle of a run that began at `begin`.
@@ -123,11 +133,13 @@ class ChainNeeds {
   }
 
   /// What it takes to run the function with its graph, and go backward through
-  /// it; behind it, up to `end`, backward is next.
-  int64_t keep(int64_t step, int64_t end) const {
+  /// it; behind it, up to `end`, backward is next. An open input is there in
+  /// forward alone: then the function must not save it.
+  int64_t keep(int64_t step, int64_t end, bool held = true) const {
     const int64_t backward = at(step).saved_bytes + tensor(step + 1) +
                              tensor(step) + at(step).backward_bytes;
-    return std::max(forward(step) + waiting(end), backward);
+    const int64_t input = held ? 0 : tensor(step);
+    return std::max(input + forward(step) + waiting(end), backward);
   }
 
  private:

@@ -22,15 +22,22 @@ namespace detail {
 
 using ChainParts = std::vector<ChainPart>;
 
-/// The peak of `parts`, up to `end`.
+/// The peak of `parts`, up to `end`, whose input is held.
 inline int64_t peak_of(
     const ChainParts& parts, int64_t end, const ChainNeeds& needs) {
   int64_t peak = 0;
   int64_t kept = 0;
+  bool held = true;
   for (const auto& part : parts) {
-    if (part.again.empty()) {
-      peak = std::max(peak, kept + needs.keep(part.begin, end));
+    const bool is_step = part.again.empty();
+    if (!held && (!is_step || needs.saves_input(part.begin))) {
+      kept += needs.tensor(part.begin);
+      held = true;
+    }
+    if (is_step) {
+      peak = std::max(peak, kept + needs.keep(part.begin, end, held));
       kept += needs.kept(part.begin);
+      held = needs.holds_output(part.begin);
       continue;
     }
     for (int64_t step = part.begin; step < part.end; ++step) {
@@ -38,7 +45,7 @@ inline int64_t peak_of(
       peak = std::max(peak, kept + pass);
     }
     peak = std::max(peak, kept + peak_of(part.again, part.end, needs));
-    kept += needs.tensor(part.end);
+    held = false;
   }
   return peak;
 }
@@ -79,26 +86,33 @@ class LeastMemory {
  public:
   explicit LeastMemory(const ChainNeeds& needs)
       : needs_(needs),
-        least_(needs.size()) {
+        held_(needs.size()),
+        open_(needs.size()) {
     for (int64_t begin = needs.size() - 1; begin >= 0; --begin) {
       for (int64_t end = begin + 1; end <= needs.size(); ++end) {
-        *least_.at(begin, end) = best(begin, end).first;
+        *held_.at(begin, end) = best(begin, end).first;
+        *open_.at(begin, end) = best_open(begin, end).first;
       }
     }
   }
 
-  int64_t of(int64_t begin, int64_t end) { return *least_.at(begin, end); }
+  /// Where the input is held.
+  int64_t of(int64_t begin, int64_t end) { return *held_.at(begin, end); }
 
   /// A schedule that does.
   ChainParts parts(int64_t begin, int64_t end) {
     ChainParts parts;
+    bool held = true;
     while (begin < end) {
-      const auto cut = best(begin, end).second;
+      held |= best_open(begin, end).second;
+      const auto cut = held ? best(begin, end).second : begin;
       if (cut == begin) {
         parts.push_back({begin, begin + 1});
+        held = needs_.holds_output(begin);
         ++begin;
       } else {
         parts.push_back({begin, cut, this->parts(begin, cut)});
+        held = false;
         begin = cut;
       }
     }
@@ -106,30 +120,46 @@ class LeastMemory {
   }
 
  private:
+  /// With the graph of the first function kept.
+  int64_t keep(int64_t begin, int64_t end, bool held) {
+    const auto memory = needs_.keep(begin, end, held);
+    if (end - begin == 1) {
+      return memory;
+    }
+    auto& rest = needs_.holds_output(begin) ? held_ : open_;
+    return std::max(memory, needs_.kept(begin) + *rest.at(begin + 1, end));
+  }
+
   /// With the first cut: `begin` itself where its graph is kept.
   std::pair<int64_t, int64_t> best(int64_t begin, int64_t end) {
-    auto memory = needs_.keep(begin, end);
-    int64_t at = begin;
-    if (end - begin > 1) {
-      memory = std::max(memory, needs_.kept(begin) + of(begin + 1, end));
-    }
+    std::pair<int64_t, int64_t> best(keep(begin, end, true), begin);
     int64_t pass = 0;
     for (int64_t cut = begin + 1; cut < end; ++cut) {
       pass = std::max(pass, needs_.pass(begin, cut - 1));
-      const auto other = std::max(
-          {pass + needs_.waiting(end),
-           needs_.tensor(cut) + of(cut, end),
-           of(begin, cut)});
-      if (other < memory) {
-        memory = other;
-        at = cut;
+      const auto memory = std::max(
+          {pass + needs_.waiting(end), *open_.at(cut, end), of(begin, cut)});
+      if (memory < best.first) {
+        best = {memory, cut};
       }
     }
-    return {memory, at};
+    return best;
+  }
+
+  /// Where the input is open, and whether it is held from then on.
+  std::pair<int64_t, bool> best_open(int64_t begin, int64_t end) {
+    const auto held = needs_.tensor(begin) + of(begin, end);
+    if (!needs_.saves_input(begin)) {
+      const auto memory = keep(begin, end, false);
+      if (memory < held) {
+        return {memory, false};
+      }
+    }
+    return {held, true};
   }
 
   const ChainNeeds& needs_;
-  ByPart<int64_t> least_;
+  ByPart<int64_t> held_;
+  ByPart<int64_t> open_;
 };
 
 }  // namespace detail

@@ -16,6 +16,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <chrono>
+#include <set>
 
 namespace libgrad::detail {
 
@@ -77,38 +78,39 @@ class ChainMeasure {
 
   void add(const ChainStep& step, bool is_last) {
     StepCosts costs{.input_bytes = bytes_};
-    costs.seconds = time([&] { step(value_); });  // the first may be slow
     const auto watch = std::make_shared<MemoryWatch>(device_);
+    const Watching watching(watch);
+    costs.seconds = time([&] { step(value_); });  // the first may be slow
+    const auto saved = std::make_shared<Saved>();
     const auto first_node = at::sequence_number::peek();
+    watch->start();
     at::Tensor output;
-    const auto asked = std::make_shared<std::optional<int64_t>>();
-    {
-      const Watching watching(watch);
-      const auto seconds =
-          time([&] { output = save_under(watch, asked, step); });
-      costs.seconds = std::min(costs.seconds, seconds);
-    }
+    const auto seconds = time([&] { output = save_under(watch, saved, step); });
+    costs.seconds = std::min(costs.seconds, seconds);
     TORCH_CHECK(
         output.defined(), "measure_chain: a function returned no tensor");
     const auto own = own_bytes(*watch, output);
-    const int64_t made = own.value_or(0);
-    const int64_t out = own ? *own : bytes_of(output);
-    costs.saved_bytes = watch->now() - made;
+    bytes_ = own ? *own : bytes_of(output);
+    costs.saved_bytes = watch->now() - own.value_or(0);
     costs.forward_bytes = watch->peak() - watch->now();
+    costs.saves_input = saved->memory.count(memory_of(value_)) > 0;
+    costs.saves_output = saved->memory.count(memory_of(output)) > 0;
+    const auto graph = output.requires_grad()
+                           ? std::make_unique<ClosedGraph>(
+                                 output, root_edge(value_), first_node)
+                           : nullptr;
     at::Tensor next;
     if (!is_last) {
       next = own ? output.detach().clone() : output.detach();
       next.requires_grad_(output.requires_grad());
     }
-    if (output.requires_grad()) {
-      ClosedGraph graph(output, root_edge(value_), first_node);
-      gradients_.add(graph.dropped(), steps_.size());
-      output.reset();
-      backward(graph, *watch, *asked, out, costs);
+    output.reset();
+    if (graph) {
+      gradients_.add(graph->dropped(), steps_.size());
+      backward(*graph, *watch, *saved, own_bytes(*watch, next), costs);
     }
     steps_.push_back(costs);
     value_ = std::move(next);
-    bytes_ = out;
   }
 
   ChainCosts costs() {
@@ -117,6 +119,19 @@ class ChainMeasure {
   }
 
  private:
+  /// What a function saved.
+  struct Saved {
+    std::set<const void*> memory;
+    /// What there is when backward first asks for one of them.
+    std::optional<int64_t> asked;
+  };
+
+  static const void* memory_of(const at::Tensor& tensor) {
+    return tensor.has_storage() ? static_cast<const void*>(
+                                      tensor.storage().unsafeGetStorageImpl())
+                                : tensor.unsafeGetTensorImpl();
+  }
+
   static int64_t bytes_of(const at::Tensor& tensor) {
     return static_cast<int64_t>(
         tensor.has_storage() ? tensor.storage().nbytes() : tensor.nbytes());
@@ -125,8 +140,9 @@ class ChainMeasure {
   /// Of the memory of a tensor that was allocated meanwhile.
   static std::optional<int64_t> own_bytes(
       const MemoryWatch& watch, const at::Tensor& tensor) {
-    return tensor.has_storage() ? watch.size_of(tensor.storage().data())
-                                : std::nullopt;
+    return tensor.defined() && tensor.has_storage()
+               ? watch.size_of(tensor.storage().data())
+               : std::nullopt;
   }
 
   void wait() const {
@@ -146,43 +162,47 @@ class ChainMeasure {
     return std::chrono::duration<double>(end - start).count();
   }
 
-  /// Runs `step`; `asked` is what there is when backward first asks for a
-  /// tensor that it saved.
+  /// Runs `step`, and sees what it saves.
   at::Tensor save_under(
       const std::shared_ptr<MemoryWatch>& watch,
-      const std::shared_ptr<std::optional<int64_t>>& asked,
+      const std::shared_ptr<Saved>& saved,
       const ChainStep& step) const {
     const SavedTensorHooks hooks(
-        [](const at::Tensor& tensor) { return tensor; },
-        [watch, asked](const at::Tensor& tensor) {
-          if (!*asked) {
-            *asked = watch->now();
+        [saved](const at::Tensor& tensor) {
+          saved->memory.insert(memory_of(tensor));
+          return tensor;
+        },
+        [watch, saved](const at::Tensor& tensor) {
+          if (!saved->asked) {
+            saved->asked = watch->now();
           }
           return tensor;
         });
     return step(value_);
   }
 
+  /// `next` is what the next function's input takes meanwhile.
   void backward(
       ClosedGraph& graph,
       MemoryWatch& watch,
-      const std::optional<int64_t>& asked,
-      int64_t out,
+      const Saved& saved,
+      std::optional<int64_t> next,
       StepCosts& costs) {
     const auto before = watch.now();
     watch.forget_peak();
-    {
-      const Watching watching(watch.shared_from_this());
-      graph.backward();
-      wait();
-    }
-    const auto least = costs.saved_bytes + out + costs.input_bytes;
-    costs.backward_bytes = std::max<int64_t>(watch.peak() - least, 0);
+    graph.backward();
+    wait();
+    const auto peak = watch.peak() - next.value_or(0);
+    const auto least = costs.saved_bytes + bytes_ + costs.input_bytes;
+    costs.backward_bytes = std::max<int64_t>(peak - least, 0);
     // One that asks for nothing leaves it to the function in front.
-    const auto waiting = asked ? *asked - before
-        : steps_.empty()       ? 0
-                         : costs.input_bytes + steps_.back().pending_bytes;
-    costs.pending_bytes = std::max<int64_t>(waiting - out, 0);
+    int64_t waiting = 0;
+    if (saved.asked) {
+      waiting = *saved.asked - before;
+    } else if (!steps_.empty()) {
+      waiting = costs.input_bytes + steps_.back().pending_bytes;
+    }
+    costs.pending_bytes = std::max<int64_t>(waiting - bytes_, 0);
   }
 
   const c10::Device device_;

@@ -20,8 +20,7 @@
 namespace libgrad::detail {
 
 /// Blocks of one device that were allocated since it began to watch.
-class MemoryWatch : public c10::MemoryReportingInfoBase,
-                    public std::enable_shared_from_this<MemoryWatch> {
+class MemoryWatch : public c10::MemoryReportingInfoBase {
  public:
   explicit MemoryWatch(c10::Device device) : device_(device) {}
 
@@ -48,6 +47,13 @@ class MemoryWatch : public c10::MemoryReportingInfoBase,
     return now_;
   }
 
+  /// Counts from 0, without the blocks that are there.
+  void start() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    blocks_.clear();
+    now_ = peak_ = 0;
+  }
+
   /// The peak since `forget_peak`.
   int64_t peak() const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -63,8 +69,7 @@ class MemoryWatch : public c10::MemoryReportingInfoBase,
   std::optional<int64_t> size_of(const void* block) const {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = blocks_.find(block);
-    return found == blocks_.end() ? std::nullopt
-                                  : std::optional(found->second);
+    return found == blocks_.end() ? std::nullopt : std::optional(found->second);
   }
 
  private:
