@@ -135,6 +135,7 @@ def test_stub_names_what_the_extension_has():
         "py.typed",
         "_C.pyi",
         "_hook_parts.pyi",
+        "include/libgrad/chain.h",
         "include/libgrad/checkpoint.h",
         "include/libgrad/gradient_hooks.h",
         "include/libgrad/hooks.h",

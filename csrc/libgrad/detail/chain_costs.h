@@ -52,18 +52,8 @@ namespace detail {
 /// grows, to the third power, how long that takes.
 inline constexpr int64_t kMostSteps = 200;
 
-/// Throws unless schedules can be looked for.
-inline void check_costs(const ChainCosts& costs) {
-  const auto count = static_cast<int64_t>(costs.steps.size());
-  TORCH_CHECK_VALUE(
-      count > 0, "checkpoint_optimal: expected at least one function");
-  TORCH_CHECK_VALUE(
-      count <= kMostSteps,
-      "checkpoint_optimal: a schedule for a budget can be found for up to ",
-      kMostSteps,
-      " functions, but there are ",
-      count,
-      "; put several into one");
+/// Throws unless all costs can be.
+inline void check_values(const ChainCosts& costs) {
   const auto good = [](int64_t bytes) {  // sums stay far from the largest
     return bytes >= 0 && bytes < (int64_t(1) << 48);
   };
@@ -78,6 +68,21 @@ inline void check_costs(const ChainCosts& costs) {
       fine,
       "checkpoint_optimal: costs must be finite and not negative, and no size "
       "256 TiB or more");
+}
+
+/// Throws unless schedules can be looked for.
+inline void check_costs(const ChainCosts& costs) {
+  const auto count = static_cast<int64_t>(costs.steps.size());
+  TORCH_CHECK_VALUE(
+      count > 0, "checkpoint_optimal: expected at least one function");
+  TORCH_CHECK_VALUE(
+      count <= kMostSteps,
+      "checkpoint_optimal: a schedule for a budget can be found for up to ",
+      kMostSteps,
+      " functions, but there are ",
+      count,
+      "; put several into one");
+  check_values(costs);
 }
 
 /// Costs, as sums. Memory is counted without the chain's output, which the
