@@ -91,6 +91,31 @@ def test_without_costs_they_are_measured(device):
         assert sum(runs) > 18 + 4
 
 
+@pytest.mark.parametrize("kind", ["shared", "channels last", "attention"])
+def test_memory_of_models(kind):
+    torch.manual_seed(0)
+    if kind == "shared":
+        parts = [nn.Linear(256, 256), nn.Tanh()] * 5
+        x = torch.randn(16, 256)
+    elif kind == "attention":
+        parts = [nn.TransformerEncoderLayer(32, 4, 64, batch_first=True) for _ in range(4)]
+        x = torch.randn(4, 32, 32)
+    else:
+        parts = [nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.GELU(), nn.Conv2d(16, 16, 3, stride=2)]
+        parts += [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)]
+        parts = [part.to(memory_format=torch.channels_last) for part in parts]
+        x = torch.randn(8, 3, 32, 32).to(memory_format=torch.channels_last)
+    for weight in nn.Sequential(*parts).parameters():
+        weight.grad = torch.zeros_like(weight)
+    costs = libgrad.measure_chain(parts, x)
+
+    def step(budget):
+        libgrad.checkpoint_optimal(parts, x, budget_bytes=budget, costs=costs).sum().backward()
+
+    for budget in budgets(costs, 5):
+        assert demo.peak_bytes(lambda budget=budget: step(budget)) <= budget + 8
+
+
 def test_it_is_a_graph_as_any_other():
     x = torch.linspace(0.1, 0.5, 4, requires_grad=True)
     functions = [lambda t: (t.exp() * t).tanh()] * 6
@@ -179,13 +204,26 @@ def test_measuring_changes_nothing(fails):
     assert not torch.equal(torch.get_rng_state(), state)
 
 
-def test_what_autocast_casts_is_not_kept():
-    layer = nn.Linear(4, 4)
-    x = torch.ones(2, 4)
+def test_the_copies_of_weights_that_autocast_makes_count():
+    torch.manual_seed(0)
+    parts = [part for _ in range(6) for part in (nn.Linear(64, 64), nn.ReLU())]
+    for weight in nn.Sequential(*parts).parameters():
+        weight.grad = torch.zeros_like(weight)
+    x = torch.randn(96, 64)
     with torch.autocast("cpu", torch.bfloat16):
-        libgrad.measure_chain([layer], x)
-        layer(x).sum().backward()
-    assert layer.weight.grad is not None
+        costs = libgrad.measure_chain(parts, x)
+        nn.Sequential(*parts)(x).sum().backward()
+    assert costs.constant_bytes == 6 * (64 * 64 + 64) * 2
+    assert all(part.weight.grad.any() for part in parts[::2])
+
+    def step(budget):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = libgrad.checkpoint_optimal(parts, x, budget_bytes=budget, costs=costs)
+            loss = y.sum()
+        loss.backward()
+
+    for budget in budgets(costs, 5):
+        assert demo.peak_bytes(lambda budget=budget: step(budget)) <= budget + 8
 
 
 def test_costs_are_values():
@@ -199,9 +237,10 @@ def test_costs_are_values():
         pending_bytes=[7, 8],
         saves_input=[True, False],
         saves_output=[False, True],
+        constant_bytes=9,
     )
     assert (costs.seconds, costs.input_bytes, costs.saved_bytes) == ((1, 2.5), (10, 20), (3, 4))
-    assert (costs.output_bytes, costs.forward_bytes) == (30, (1, 2))
+    assert (costs.output_bytes, costs.constant_bytes, costs.forward_bytes) == (30, 9, (1, 2))
     assert (costs.backward_bytes, costs.pending_bytes) == ((5, 6), (7, 8))
     assert (costs.saves_input, costs.saves_output) == ((True, False), (False, True))
     assert len(costs) == 2

@@ -37,6 +37,8 @@ Args:
         for something that was saved.
     saves_input: Whether its graph keeps its input. None stands for True.
     saves_output: Whether its graph keeps its output.
+    constant_bytes: What functions keep besides, from their first run on, such as the copies of
+        weights that autocast makes.
 
 Raises:
     ValueError: Lists of different lengths, a cost that is negative or not finite.)";
@@ -76,7 +78,8 @@ ChainCosts make_costs(
     const Sizes& backward_bytes,
     const Sizes& pending_bytes,
     const Flags& saves_input,
-    const Flags& saves_output) {
+    const Flags& saves_output,
+    int64_t constant_bytes) {
   std::vector<StepCosts> steps(seconds.size());
   set<double>(steps, "seconds", &StepCosts::seconds, seconds);
   set<int64_t>(steps, "input_bytes", &StepCosts::input_bytes, input_bytes);
@@ -86,7 +89,7 @@ ChainCosts make_costs(
   set(steps, "pending_bytes", &StepCosts::pending_bytes, pending_bytes);
   set(steps, "saves_input", &StepCosts::saves_input, saves_input);
   set(steps, "saves_output", &StepCosts::saves_output, saves_output);
-  ChainCosts costs{std::move(steps), output_bytes};
+  ChainCosts costs{std::move(steps), output_bytes, constant_bytes};
   libgrad::detail::check_values(costs);
   return costs;
 }
@@ -111,7 +114,8 @@ py::tuple arguments_of(const ChainCosts& costs) {
       values_of<&StepCosts::backward_bytes>(costs),
       values_of<&StepCosts::pending_bytes>(costs),
       values_of<&StepCosts::saves_input>(costs),
-      values_of<&StepCosts::saves_output>(costs));
+      values_of<&StepCosts::saves_output>(costs),
+      costs.constant_bytes);
 }
 
 std::string repr(const ChainCosts& costs) {
@@ -185,11 +189,13 @@ void bind_costs(py::module_& m) {
           "backward_bytes"_a = py::none(),
           "pending_bytes"_a = py::none(),
           "saves_input"_a = py::none(),
-          "saves_output"_a = py::none())
+          "saves_output"_a = py::none(),
+          "constant_bytes"_a = 0)
       .def_property_readonly("seconds", values_of<&StepCosts::seconds>)
       .def_property_readonly("input_bytes", values_of<&StepCosts::input_bytes>)
       .def_property_readonly("saved_bytes", values_of<&StepCosts::saved_bytes>)
       .def_readonly("output_bytes", &ChainCosts::output_bytes)
+      .def_readonly("constant_bytes", &ChainCosts::constant_bytes)
       .def_property_readonly(
           "forward_bytes", values_of<&StepCosts::forward_bytes>)
       .def_property_readonly(

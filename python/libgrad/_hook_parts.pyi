@@ -86,6 +86,8 @@ class ChainCosts:
             for something that was saved.
         saves_input: Whether its graph keeps its input. None stands for True.
         saves_output: Whether its graph keeps its output.
+        constant_bytes: What functions keep besides, from their first run on, such as the copies of
+            weights that autocast makes.
 
     Raises:
         ValueError: Lists of different lengths, a cost that is negative or not finite.
@@ -102,6 +104,7 @@ class ChainCosts:
         pending_bytes: Sequence[int] | None = None,
         saves_input: Sequence[bool] | None = None,
         saves_output: Sequence[bool] | None = None,
+        constant_bytes: int = 0,
     ) -> None: ...
     def __len__(self) -> int: ...
     def __eq__(self, other: object) -> bool: ...
@@ -113,6 +116,8 @@ class ChainCosts:
     def saved_bytes(self) -> tuple[int, ...]: ...
     @property
     def output_bytes(self) -> int: ...
+    @property
+    def constant_bytes(self) -> int: ...
     @property
     def forward_bytes(self) -> tuple[int, ...]: ...
     @property

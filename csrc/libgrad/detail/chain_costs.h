@@ -42,6 +42,9 @@ struct ChainCosts {
   std::vector<StepCosts> steps = {};
   /// Of the last function's output.
   int64_t output_bytes = 0;
+  /// What functions keep besides, from their first run on, such as the copies
+  /// of weights that autocast makes.
+  int64_t constant_bytes = 0;
 
   bool operator==(const ChainCosts& other) const = default;
 };
@@ -57,7 +60,7 @@ inline void check_values(const ChainCosts& costs) {
   const auto good = [](int64_t bytes) {  // sums stay far from the largest
     return bytes >= 0 && bytes < (int64_t(1) << 48);
   };
-  bool fine = good(costs.output_bytes);
+  bool fine = good(costs.output_bytes) && good(costs.constant_bytes);
   for (const auto& step : costs.steps) {
     fine &= std::isfinite(step.seconds) && step.seconds >= 0 &&
             good(step.input_bytes) && good(step.saved_bytes) &&
@@ -85,9 +88,10 @@ inline void check_costs(const ChainCosts& costs) {
   check_values(costs);
 }
 
-/// Costs, as sums. Memory is counted without the chain's output, which the
-/// caller has, and, of a part of the chain, without its input where that is
-/// held: kept by somebody else. Where it is open it goes once nothing needs it.
+/// Costs, as sums. Memory is counted without what is there all the time, the
+/// chain's output among it, and, of a part of the chain, without its input
+/// where that is held: kept by somebody else. Where it is open it goes once
+/// nothing needs it.
 class ChainNeeds {
  public:
   explicit ChainNeeds(const ChainCosts& costs) : costs_(costs) {
@@ -104,6 +108,9 @@ class ChainNeeds {
   double seconds(int64_t begin, int64_t end) const {
     return until_[end] - until_[begin];
   }
+
+  /// What is there all the time.
+  int64_t always() const { return costs_.output_bytes + costs_.constant_bytes; }
 
   /// The tensor in front of a function.
   int64_t tensor(int64_t place) const {

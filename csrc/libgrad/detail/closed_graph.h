@@ -152,6 +152,15 @@ class ClosedGraph {
            node.sequence_nr() != DropNode::kLargest;
   }
 
+  /// True for a weight's copy of another type: autocast keeps it, with the node
+  /// that made it, for several functions.
+  static bool is_cast(const torch::autograd::Node& node) {
+    return node.num_outputs() == 1 && node.next_edge(0).is_valid() &&
+           node.name() == "ToCopyBackward0" &&
+           dynamic_cast<torch::autograd::AccumulateGrad*>(
+               node.next_edge(0).function.get()) != nullptr;
+  }
+
   bool is_target(const Edge& edge) const {
     return targets_.size() == 2 && edge == targets_[1];
   }
@@ -166,7 +175,7 @@ class ClosedGraph {
         if (!edge.is_valid() || is_target(edge)) {
           continue;
         }
-        if (!is_new(*edge.function)) {
+        if (!is_new(*edge.function) && !is_cast(*edge.function)) {
           changed_.push_back({nodes[i], place, edge});
           edge = drop(edge);
         } else if (seen.insert(edge.function.get()).second) {

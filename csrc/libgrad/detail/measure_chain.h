@@ -3,7 +3,6 @@
 
 #pragma once
 
-#include <libgrad/detail/autocast_state.h>
 #include <libgrad/detail/chain_costs.h>
 #include <libgrad/detail/chain_run.h>
 #include <libgrad/detail/closed_graph.h>
@@ -20,41 +19,31 @@
 
 namespace libgrad::detail {
 
-/// While it lives, autocast keeps none of the tensors that it casts: they would
-/// be used later, with the graph that they had here.
-class NoCastCache {
- public:
-  NoCastCache() : before_(at::autocast::is_autocast_cache_enabled()) {
-    at::autocast::set_autocast_cache_enabled(false);
-  }
-  NoCastCache(const NoCastCache&) = delete;
-  NoCastCache& operator=(const NoCastCache&) = delete;
-  ~NoCastCache() { at::autocast::set_autocast_cache_enabled(before_); }
-
- private:
-  bool before_;
-};
-
 /// Gradients that wait until the last of several functions has made its part.
 class SharedGradients {
  public:
   /// Backward of function `step` makes those.
   void add(const std::vector<ClosedGraph::Dropped>& gradients, int64_t step) {
     for (const auto& gradient : gradients) {
-      auto& found = all_.try_emplace(gradient.owner).first->second;
-      if (!found.gradient.node) {
-        found = {gradient, step, step};
+      auto& use = all_[gradient.owner];
+      use.gradient = gradient;
+      if (use.steps.empty() || use.steps.back() != step) {
+        use.steps.push_back(step);
       }
-      found.last = step;
     }
   }
 
-  /// Adds them to the costs of the functions that run meanwhile.
-  void charge(std::vector<StepCosts>& steps) const {
+  /// Adds them to the costs of the functions that run meanwhile; where another
+  /// one is added, the sum is there, too.
+  void charge(std::vector<StepCosts>& costs) const {
     for (const auto& [owner, use] : all_) {
-      for (int64_t i = use.first; i < use.last; ++i) {
-        steps[i].backward_bytes += use.gradient.bytes;
-        steps[i].pending_bytes += use.gradient.bytes;
+      const auto last = use.steps.back();
+      for (auto step = use.steps.front(); step < last; ++step) {
+        costs[step].backward_bytes += use.gradient.bytes;
+        costs[step].pending_bytes += use.gradient.bytes;
+      }
+      for (const auto step : use.steps) {
+        costs[step].backward_bytes += step < last ? use.gradient.bytes : 0;
       }
     }
   }
@@ -62,8 +51,7 @@ class SharedGradients {
  private:
   struct Use {
     ClosedGraph::Dropped gradient;
-    int64_t first;
-    int64_t last;
+    std::vector<int64_t> steps;
   };
   std::map<ClosedGraph::Owner, Use> all_;
 };
@@ -83,6 +71,7 @@ class ChainMeasure {
     costs.seconds = time([&] { step(value_); });  // the first may be slow
     const auto saved = std::make_shared<Saved>();
     const auto first_node = at::sequence_number::peek();
+    constant_ += watch->now();
     watch->start();
     at::Tensor output;
     const auto seconds = time([&] { output = save_under(watch, saved, step); });
@@ -95,6 +84,8 @@ class ChainMeasure {
     costs.forward_bytes = watch->peak() - watch->now();
     costs.saves_input = saved->memory.count(memory_of(value_)) > 0;
     costs.saves_output = saved->memory.count(memory_of(output)) > 0;
+    // A gradient may come in another order of dimensions, and is copied then.
+    const auto copy = output.is_contiguous() ? 0 : bytes_;
     const auto graph = output.requires_grad()
                            ? std::make_unique<ClosedGraph>(
                                  output, root_edge(value_), first_node)
@@ -108,6 +99,7 @@ class ChainMeasure {
     if (graph) {
       gradients_.add(graph->dropped(), steps_.size());
       backward(*graph, *watch, *saved, own_bytes(*watch, next), costs);
+      costs.backward_bytes += copy;
     }
     steps_.push_back(costs);
     value_ = std::move(next);
@@ -115,7 +107,7 @@ class ChainMeasure {
 
   ChainCosts costs() {
     gradients_.charge(steps_);
-    return {std::move(steps_), bytes_};
+    return {std::move(steps_), bytes_, constant_};
   }
 
  private:
@@ -208,6 +200,7 @@ class ChainMeasure {
   const c10::Device device_;
   at::Tensor value_;
   int64_t bytes_;
+  int64_t constant_ = 0;
   std::vector<StepCosts> steps_;
   SharedGradients gradients_;
 };
@@ -245,7 +238,6 @@ inline ChainCosts measure(
   }
   const DrawAgain restore(random, devices);
   const at::AutoGradMode enabled(true);
-  const NoCastCache no_cache;
   ChainMeasure chain(input);
   for (size_t i = 0; i < steps.size(); ++i) {
     chain.add(steps[i], i + 1 == steps.size());
