@@ -138,6 +138,31 @@ TEST(peaks_stay_within_the_budget) {
   }
 }
 
+TEST(gradients_that_wait_count) {
+  // Backward has the gradient of `many` when it comes to tanh, and then first
+  // asks for something: what is in front runs again meanwhile.
+  const std::vector<Layer> layers(5, [](const Tensor& x) {
+    const auto many = x.repeat({8, 1, 1});
+    const auto one = x.tanh();
+    return (many * 2).sum(0) + one;
+  });
+  const auto x = torch::randn({64, 64}).requires_grad_();
+  x.mutable_grad() = torch::zeros_like(x);
+  const auto costs = measure_chain(layers, x);
+  const auto smallest = libgrad::smallest_budget(costs);
+  const auto largest = libgrad::largest_budget(costs);
+  EXPECT(costs.steps[0].pending_bytes == 8 * 64 * 64 * 4);
+  for (int i = 0; i <= 10; ++i) {
+    const int64_t budget = smallest + (largest - smallest) * i / 10;
+    const auto watch = std::make_shared<MemoryWatch>(c10::kCPU);
+    const Watching watching(watch);
+    Sum::apply(checkpoint_optimal(
+                   layers, x, ChainBudget{.bytes = budget, .costs = costs}))
+        .backward();
+    EXPECT(watch->peak() <= budget + kLoss);
+  }
+}
+
 TEST(gradients_of_what_functions_share_count) {
   const auto w = torch::randn({128, 128}).div_(12).requires_grad_();
   w.mutable_grad() = torch::zeros_like(w);
