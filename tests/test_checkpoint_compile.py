@@ -50,6 +50,8 @@ def test_a_compiled_function_under_hooks(hooks):
     assert torch.equal(grad(y, x), grad(z, x))
 
 
+@pytest.mark.filterwarnings("ignore:Dynamo does not know how to trace the builtin")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 @pytest.mark.parametrize("run", RUNS)
 def test_a_compiled_function_around(run):
     """Where it cannot be compiled through, forward and what runs again do the same."""

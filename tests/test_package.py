@@ -135,6 +135,7 @@ def test_stub_names_what_the_extension_has():
         "py.typed",
         "_C.pyi",
         "_hook_parts.pyi",
+        "include/libgrad/chain.h",
         "include/libgrad/checkpoint.h",
         "include/libgrad/gradient_hooks.h",
         "include/libgrad/hooks.h",
@@ -182,7 +183,7 @@ def test_installed_files_name_no_directory_of_the_build():
 
 
 def test_extension_is_small():
-    assert Path(_C.__file__).stat().st_size < 3_000_000
+    assert Path(_C.__file__).stat().st_size < 3_200_000
 
 
 def test_metadata_demand_the_torch_of_the_build_and_nothing_else():

@@ -54,6 +54,14 @@ node.name = "other"  # type: ignore[misc]
 libgrad.print_graph(y, dict(model.named_parameters()), max_depth=2, file=io.StringIO())
 libgrad.print_graph(y, None, 2)  # type: ignore[call-arg]
 
+costs = libgrad.measure_chain([torch.sin, torch.cos], x)
+assert_type(costs, libgrad.ChainCosts)
+assert_type(costs.input_bytes, tuple[int, ...])
+assert_type(costs.runs(100), tuple[int, ...])
+assert_type(libgrad.checkpoint_optimal([torch.sin], x, budget_bytes=9, costs=costs), Tensor)
+assert_type(libgrad.checkpoint_optimal(torch.nn.Sequential(), x, slots=9), Tensor)
+libgrad.checkpoint_optimal([torch.sin], x, budget_bytes=9.5)  # type: ignore[arg-type]
+
 with libgrad.no_grad(), libgrad.enable_grad(), libgrad.inference_mode(False):
     pass
 with libgrad.set_grad_enabled(True), libgrad.detect_anomaly(check_nan=False):

@@ -1,5 +1,4 @@
-#include "eagerly.h"
-#include "keep.h"
+#include "steps.h"
 
 #include <libgrad/checkpoint.h>
 #include <libgrad/detail/python_objects.h>
@@ -50,14 +49,6 @@ void add_devices(py::handle value, std::vector<c10::Device>& devices) {
   }
 }
 
-void refuse(const std::string& text) {
-  const py::gil_scoped_acquire gil;
-  const auto error =
-      py::module_::import("torch.utils.checkpoint").attr("CheckpointError");
-  PyErr_SetString(error.ptr(), text.c_str());
-  throw py::error_already_set();
-}
-
 py::object checkpoint(
     const py::object& forward,
     const py::object& again,
@@ -98,41 +89,9 @@ py::object checkpoint(
       },
       tensors,
       options,
-      refuse);
+      refuse_checkpoint);
   const Eagerly eagerly;
   return segment->forward([&] { return forward(*args, **kwargs); });
-}
-
-/// `function` as one of C++ that takes a tensor and returns one.
-auto step_of(py::object function) {
-  return [function = keep(std::move(function))](const at::Tensor& input) {
-    const py::gil_scoped_acquire gil;
-    const Eagerly eagerly;
-    const auto output = (*function)(input);
-    TORCH_CHECK_TYPE(
-        THPVariable_Check(output.ptr()),
-        "checkpoint_optimal: each function must return a tensor, but one "
-        "returned ",
-        Py_TYPE(output.ptr())->tp_name);
-    return THPVariable_Unpack(output.ptr());
-  };
-}
-
-at::Tensor checkpoint_optimal(
-    const std::vector<py::object>& functions,
-    const at::Tensor& input,
-    int64_t slots,
-    bool preserve_rng_state) {
-  std::vector<libgrad::detail::OptimalChain::Step> steps;
-  for (const auto& function : functions) {
-    steps.push_back(step_of(function));
-  }
-  return libgrad::detail::run_optimal(
-      std::move(steps),
-      input,
-      slots,
-      {.preserve_rng_state = preserve_rng_state},
-      refuse);
 }
 
 }  // namespace
@@ -157,11 +116,4 @@ void bind_checkpoint(py::module_& m) {
       }),
       "tensor"_a,
       "name"_a);
-  m.def(
-      "checkpoint_optimal",
-      wrap_pybind_function(checkpoint_optimal),
-      "functions"_a,
-      "input"_a,
-      "slots"_a,
-      "preserve_rng_state"_a);
 }

@@ -22,6 +22,7 @@ PYBIND11_MODULE(_C, m) {
   bind_doctor(m);
   bind_hooks(m);
   bind_checkpoint(m);
+  bind_chain(m);
   bind_function(m);
   bind_function_class(m);
   bind_functional(m);

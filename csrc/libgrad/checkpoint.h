@@ -176,7 +176,8 @@ inline at::Tensor run_optimal(
 ///     n + r n - C(slots + 1 + r, r - 1),
 ///
 /// with the smallest r for which C(slots + 1 + r, r) >= n: for 64 functions 264
-/// with 3 slots, 220 with 5, and 179 with 10.
+/// with 3 slots, 220 with 5, and 179 with 10. <libgrad/chain.h> has the same
+/// for a budget of bytes and functions that differ.
 ///
 /// Throws c10::Error when there is no function, less than no slot, or no slot
 /// for more than 1,000 functions.

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <libgrad/chain.h>
 #include <libgrad/checkpoint.h>
 #include <libgrad/diff.h>
 #include <libgrad/doctor.h>

@@ -17,8 +17,9 @@ from ._C import (
     is_grad_enabled,
     is_inference_mode_enabled,
 )
+from ._chain import ChainCosts, checkpoint_optimal, measure_chain
 from ._check import check
-from ._checkpoint import checkpoint, checkpoint_optimal, checkpoint_sequential
+from ._checkpoint import checkpoint, checkpoint_sequential
 from ._doctor import diagnose, doctor
 from ._doctor_report import Findings, SilentWriteWarning
 from ._freeze import Frozen, freeze
@@ -42,6 +43,7 @@ from ._record import record
 __all__ = [
     "AliveGraph",
     "AliveGraphs",
+    "ChainCosts",
     "Finding",
     "Findings",
     "Frozen",
@@ -75,6 +77,7 @@ __all__ = [
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "load_inline",
+    "measure_chain",
     "name",
     "no_grad",
     "node",

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 import torch.utils.checkpoint as theirs
-from torch import Tensor, nn
+from torch import nn
 
 from . import _C
 
-__all__ = ["checkpoint", "checkpoint_optimal", "checkpoint_sequential"]
+__all__ = ["checkpoint", "checkpoint_sequential"]
 
 T = TypeVar("T")
 ContextFn = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
@@ -201,51 +201,6 @@ def checkpoint_sequential(
             preserve_rng_state=preserve_rng_state,
         )
     return _chain(parts[last:])(input)
-
-
-def checkpoint_optimal(
-    functions: nn.Sequential | Sequence[Callable[[Tensor], Tensor]],
-    input: Tensor,
-    *,
-    slots: int,
-    preserve_rng_state: bool = True,
-) -> Tensor:
-    """Run `functions`, one after the other, with the best schedule of checkpoints for `slots`.
-
-    At most `slots` of the functions' inputs, besides `input`, are kept at a time, and what one
-    function saves. Of all schedules for that memory this has the fewest runs, if each function
-    takes the same time: of 64 functions 264 with 3 slots, 220 with 5, 179 with 10, and 127, each
-    but the last twice, with 63.
-
-    >>> model = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(16)])
-    >>> y = libgrad.checkpoint_optimal(model, torch.ones(2, 4, requires_grad=True), slots=3)
-    >>> y.sum().backward()
-
-    Args:
-        functions: A Sequential, or callables that each take a tensor and return one.
-        input: Of the first.
-        slots: How many inputs to keep.
-        preserve_rng_state: As in `checkpoint`.
-
-    Raises:
-        RuntimeError: As `checkpoint`; more than 1,000 functions and no slot.
-        TypeError: A function returned no tensor, or an argument has another type.
-        ValueError: There is no function, or `slots` is negative.
-
-    Source: Griewank and Walther 2000, Algorithm 799: Revolve.
-    """
-    steps: list[Callable[[Tensor], Tensor]] = [*functions]
-    if not steps:
-        raise ValueError("checkpoint_optimal: expected at least one function")
-    if not isinstance(input, Tensor):
-        raise TypeError(
-            f"checkpoint_optimal: input must be a tensor, but is {type(input).__name__}"
-        )
-    if not isinstance(slots, int) or isinstance(slots, bool):
-        raise TypeError(f"checkpoint_optimal: slots must be int, but is {type(slots).__name__}")
-    if slots < 0:
-        raise ValueError(f"checkpoint_optimal: slots must not be negative, but is {slots}")
-    return _C.checkpoint_optimal(steps, input, slots, preserve_rng_state)
 
 
 def _chain(functions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:

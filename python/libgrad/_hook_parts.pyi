@@ -1,6 +1,6 @@
 """Hooks on saved tensors, and checkpoints, which are in `_C`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -49,4 +49,92 @@ def checkpoint_optimal(
     slots: int,
     preserve_rng_state: bool,
 ) -> Tensor: ...
+def checkpoint_in_budget(
+    functions: list[Callable[[Tensor], Tensor]],
+    input: Tensor,
+    budget_bytes: int,
+    costs: ChainCosts | None,
+    preserve_rng_state: bool,
+) -> Tensor: ...
+def measure_chain(
+    functions: list[Callable[[Tensor], Tensor]], input: Tensor, preserve_rng_state: bool
+) -> ChainCosts: ...
 def offload_to_disk(path: str, only: _Only, compose: bool) -> PackHooks: ...
+
+class ChainCosts:
+    """What the functions of a chain cost: time, and bytes of memory.
+
+    `libgrad.measure_chain` finds them. Made by hand, it takes a list for each cost, with an entry
+    for each function.
+
+    >>> costs = libgrad.ChainCosts([1.0] * 4, [100] * 4, [300] * 4, output_bytes=100)
+    >>> costs
+    ChainCosts(4 functions, 4 s, from 700 to 1,800 bytes)
+    >>> costs.runs(1500)
+    (1, 1, 2, 1)
+
+    Args:
+        seconds: Of one run forward.
+        input_bytes: Of the tensor that the function takes.
+        saved_bytes: What its graph keeps for backward, besides its input, its output and
+            parameters.
+        output_bytes: Of the last function's output.
+        forward_bytes: What a run forward needs at its peak, besides all these. None stands for 0.
+        backward_bytes: What its backward needs at its peak, besides its input, `saved_bytes`, and
+            the gradients of its output and its input.
+        pending_bytes: Gradients that there are, besides its output's, when its backward first asks
+            for something that was saved.
+        saves_input: Whether its graph keeps its input. None stands for True.
+        saves_output: Whether its graph keeps its output.
+        constant_bytes: What functions keep besides, from their first run on, such as the copies of
+            weights that autocast makes.
+
+    Raises:
+        ValueError: Lists of different lengths, a cost that is negative or not finite.
+    """
+
+    def __init__(
+        self,
+        seconds: Sequence[float],
+        input_bytes: Sequence[int],
+        saved_bytes: Sequence[int],
+        output_bytes: int,
+        forward_bytes: Sequence[int] | None = None,
+        backward_bytes: Sequence[int] | None = None,
+        pending_bytes: Sequence[int] | None = None,
+        saves_input: Sequence[bool] | None = None,
+        saves_output: Sequence[bool] | None = None,
+        constant_bytes: int = 0,
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    def __eq__(self, other: object) -> bool: ...
+    @property
+    def seconds(self) -> tuple[float, ...]: ...
+    @property
+    def input_bytes(self) -> tuple[int, ...]: ...
+    @property
+    def saved_bytes(self) -> tuple[int, ...]: ...
+    @property
+    def output_bytes(self) -> int: ...
+    @property
+    def constant_bytes(self) -> int: ...
+    @property
+    def forward_bytes(self) -> tuple[int, ...]: ...
+    @property
+    def backward_bytes(self) -> tuple[int, ...]: ...
+    @property
+    def pending_bytes(self) -> tuple[int, ...]: ...
+    @property
+    def saves_input(self) -> tuple[bool, ...]: ...
+    @property
+    def saves_output(self) -> tuple[bool, ...]: ...
+    @property
+    def smallest_budget(self) -> int:
+        """The smallest budget, in bytes, that the chain can do with."""
+
+    @property
+    def largest_budget(self) -> int:
+        """The budget, in bytes, from which on nothing runs twice."""
+
+    def runs(self, budget_bytes: int) -> tuple[int, ...]:
+        """Return how often each function runs forward within a budget."""

@@ -14,6 +14,14 @@ inline Tensor weights(int64_t size, int seed) {
   return (torch::randn({size, size}) / std::sqrt(size)).requires_grad_();
 }
 
+/// A layer with a weight, from so many columns to so many.
+inline Layer layer_of(const Tensor& w) {
+  return [w](const Tensor& x) {
+    const auto y = torch::gelu(x.mm(w));
+    return y + y.tanh() * 0.1;
+  };
+}
+
 /// A function of one tensor, counted.
 struct Counted {
   std::shared_ptr<int> runs = std::make_shared<int>(0);

@@ -260,13 +260,14 @@ int count_packed(const py::function& body) {
   return packed;
 }
 
-/// The sine of what `square` makes of `x`, in a checkpoint that keeps that as
-/// "square".
-Tensor sine_of_named(const py::function& square, const Tensor& x) {
+/// The sine of the square of `x`, in a checkpoint that keeps that as "square".
+Tensor sine_of_named(const Tensor& x) {
+  static const auto square = c10::Dispatcher::singleton()
+                                 .findSchemaOrThrow("libgrad_names::square", "")
+                                 .typed<Tensor(const Tensor&)>();  // of Python
   return libgrad::checkpoint(
-      [square](const Tensor& in) {
-        const auto squared = square(in).cast<Tensor>();
-        return libgrad::name(squared, "square").sin();
+      [](const Tensor& in) {
+        return libgrad::name(square.call(in), "square").sin();
       },
       x,
       {.save = {"square"}});
