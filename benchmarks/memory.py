@@ -3,7 +3,7 @@
 12 layers of size 256 with 4 heads, 4 sequences of 128 tokens, dropout 0.1. One step is forward and
 backward with gradients that are there already, on one thread, whose own time is measured. The ways
 take turns. Peak memory is what tensors made during one step take at most. Writes
-memory-<device>.md and .png beside this file; docs/memory.md shows them.
+memory-<device>.md and .png beside this file; docs/memory.md has those of the CPU.
 
     python benchmarks/memory.py [--device cuda] [--seconds 60]
 """
@@ -35,6 +35,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
+BEGIN, END = "<!-- memory: benchmarks/memory-cpu.md -->", "<!-- /memory -->"
 LAYERS, SIZE, HEADS, LENGTH, BATCH = 12, 256, 4, 128, 4
 
 
@@ -126,19 +127,47 @@ def step(run: Run, layers: list[nn.Module], x: Tensor) -> None:
 
 
 def picture(rows: list[tuple[str, float, float]], path: Path, title: str) -> None:
-    figure, axis = plt.subplots(figsize=(9, 5))
-    for name, memory, ratio in rows:
-        ours = name not in ("nothing", "checkpoint, torch's")
-        axis.plot(ratio, memory, "o", color="#ee4c2c" if ours else "#707070")
-        axis.annotate(name, (ratio, memory), (6, 4), textcoords="offset points", fontsize=8)
+    figure, axis = plt.subplots(figsize=(9, 5.5))
     axis.set_xlabel("time of a step, of that without anything")
     axis.set_ylabel("peak memory of a step, MiB")
-    axis.set_ylim(bottom=0)
-    axis.set_xlim(right=max(ratio for _, _, ratio in rows) * 1.25)
+    axis.set_xlim(min(ratio for _, _, ratio in rows) - 0.03, max(r for _, _, r in rows) + 0.25)
+    axis.set_ylim(0, 1.05 * max(memory for _, memory, _ in rows))
     axis.set_title(title, fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
+    taken = []
+    for name, memory, ratio in rows:
+        ours = name not in ("nothing", "checkpoint, torch's")
+        axis.plot(ratio, memory, "o", color="#ee4c2c" if ours else "#707070")
+        x, y = axis.transData.transform((ratio, memory))
+        taken.append((x - 6, x + 6, y - 6, y + 6))
+    for name, memory, ratio in sorted(rows, key=lambda row: row[1]):
+        x, y = axis.transData.transform((ratio, memory))
+        width = 4.9 * len(name)  # of a font of 8 points, in pixels of 100 an inch
+        for up in (0, 14, -14, 28, -28, 42, 56, 70, 84):
+            box = (x + 12, x + 12 + width, y + up - 7, y + up + 7)
+            if not any(
+                box[0] < b[1] and b[0] < box[1] and box[2] < b[3] and b[2] < box[3] for b in taken
+            ):
+                break
+        taken.append(box)
+        line = {"arrowstyle": "-", "color": "#b0b0b0", "linewidth": 0.6} if up else None
+        axis.annotate(
+            name,
+            (ratio, memory),
+            (12 * 0.72, up * 0.72),
+            textcoords="offset points",
+            fontsize=8,
+            verticalalignment="center",
+            arrowprops=line,
+        )
     figure.savefig(path, dpi=120)
+
+
+def write_page(table: str) -> None:
+    page = HERE.parent / "docs" / "memory.md"
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{table}{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 def main() -> None:
@@ -177,6 +206,8 @@ def main() -> None:
     )
     print(text)
     (HERE / f"memory-{options.device}.md").write_text(text, encoding="utf-8")
+    if options.device == "cpu":
+        write_page(text)
     title = f"{LAYERS} layers of size {SIZE}, {BATCH} × {LENGTH} tokens; {where}"
     picture(
         list(zip(runs, peaks, ratios, strict=True)),

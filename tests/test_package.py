@@ -295,9 +295,12 @@ def test_the_stub_of_functional_says_what_the_extension_says() -> None:
         assert inspect.getdoc(getattr(libgrad.functional, name)) == doc, name
 
 
-def test_the_readme_shows_the_table_that_the_benchmark_wrote() -> None:
+@pytest.mark.parametrize(
+    ("page", "name"), [("README.md", "overhead"), ("docs/memory.md", "memory")]
+)
+def test_the_page_shows_the_table_that_the_benchmark_wrote(page, name) -> None:
     root = Path(__file__).resolve().parents[1]
-    table = (root / "benchmarks" / "overhead-cpu.md").read_text(encoding="utf-8")
-    begin = "<!-- overhead: benchmarks/overhead-cpu.md -->\n"
-    shown = (root / "README.md").read_text(encoding="utf-8").split(begin)[1]
-    assert shown.split("<!-- /overhead -->")[0] == table
+    table = (root / "benchmarks" / f"{name}-cpu.md").read_text(encoding="utf-8")
+    begin = f"<!-- {name}: benchmarks/{name}-cpu.md -->\n"
+    shown = (root / page).read_text(encoding="utf-8").split(begin)[1]
+    assert shown.split(f"<!-- /{name} -->")[0] == table
