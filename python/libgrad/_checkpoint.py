@@ -75,17 +75,9 @@ def checkpoint(
     Memory Cost.
     """
     debug = _switch("_checkpoint_debug_enabled", debug)
-    save, offload = _names("save", save), _names("offload", offload)
-    if both := set(save) & set(offload):
-        raise ValueError(
-            f"checkpoint: {min(both)!r} is in save and in offload; leave it in one of them"
-        )
-    if (save or offload) and context_fn is not _noop:
-        raise ValueError(
-            "checkpoint: save and offload cannot be used with context_fn: a context that runs "
-            "other operators again than in forward, as that of a selective checkpoint does, would "
-            "move them against what was kept"
-        )
+    if save != () or offload != ():
+        save, offload = _names("save", save), _names("offload", offload)
+        _check_names(save, offload, context_fn)
     if use_reentrant or debug or torch.compiler.is_compiling():
         if save or offload:
             raise ValueError(
@@ -124,8 +116,21 @@ def checkpoint(
     early_stop = _switch("_enable_checkpoint_early_stop", early_stop)
     check = determinism_check == "default"
     return _C.checkpoint(  # type: ignore[no-any-return]
-        forward, again, args, kwargs, preserve_rng_state, check, early_stop, save, offload
+        forward, again, args, kwargs, preserve_rng_state, check, early_stop, [*save], [*offload]
     )
+
+
+def _check_names(save: Sequence[str], offload: Sequence[str], context_fn: ContextFn) -> None:
+    if both := set(save) & set(offload):
+        raise ValueError(
+            f"checkpoint: {min(both)!r} is in save and in offload; leave it in one of them"
+        )
+    if context_fn is not _noop:
+        raise ValueError(
+            "checkpoint: save and offload cannot be used with context_fn: a context that runs "
+            "other operators again than in forward, as that of a selective checkpoint does, would "
+            "move them against what was kept"
+        )
 
 
 def _names(argument: str, names: Sequence[str]) -> list[str]:
