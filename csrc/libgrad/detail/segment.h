@@ -197,8 +197,8 @@ class Segment : public std::enable_shared_from_this<Segment>,
             "checkpoint: Unpack is being triggered for a tensor that was "
             "already unpacked once. ") +
         (backward.is_group()
-             ? "Two backward calls inside of one GraphExecGroup need it: they "
-               "must not overlap"
+             ? "Performing two backward calls that overlap, which need the "
+               "same saved tensor, is not allowed in a GraphExecGroup"
              : "A Function that reads ctx.saved_tensors in its backward must "
                "do so once, and keep what it gets"));
   }
