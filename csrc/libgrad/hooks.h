@@ -5,10 +5,8 @@
 
 #include <libgrad/detail/hook_engine.h>
 #include <libgrad/detail/paging.h>
+#include <libgrad/detail/pinned_copy.h>
 #include <libgrad/gradient_hooks.h>
-
-#include <ATen/Context.h>
-#include <ATen/DeviceAccelerator.h>
 
 #include <filesystem>
 #include <optional>
@@ -55,13 +53,6 @@ namespace detail {
 inline HooksPtr hooks_of(PackHooks hooks, SavedTensorHooksOptions options) {
   return std::make_shared<const Hooks>(
       Hooks{std::move(hooks.pack_), std::move(options.only), options.compose});
-}
-
-/// True where memory of the host can be pinned.
-inline bool can_pin() {
-  const auto device = at::getAccelerator();
-  return device &&
-         at::globalContext().getAcceleratorHooksInterface(device).isAvailable();
 }
 
 }  // namespace detail
@@ -127,28 +118,29 @@ inline PackHooks compress(at::ScalarType dtype) {
 }
 
 /// Hooks that keep tensors in the memory of the host. With `pin_memory` they
-/// are copied into pinned memory, and the host does not wait for the copies;
-/// without an accelerator they are copied all the same. Else tensors of the CPU
-/// stay what they are.
+/// are copied into pinned memory by another stream, one for each device, while
+/// the program and its stream go on; in backward that stream waits for what
+/// comes back. Without an accelerator they are copied all the same. Else
+/// tensors of the CPU stay what they are.
+///
+/// A tensor that another stream copies must not be changed in place before
+/// backward, which throws c10::Error then, as without hooks; and its memory on
+/// the device is free for others once it is copied. When a graph of the device
+/// is captured, and for memory that is not of the device's own allocator, the
+/// current stream copies, and the host does not wait either.
 ///
 /// Source: torch.autograd.graph.save_on_cpu.
 inline PackHooks offload_to_cpu(bool pin_memory = false) {
+  if (pin_memory) {
+    return {detail::copy_to_pinned, detail::copy_back};
+  }
   using Offloaded = std::pair<at::Tensor, at::Device>;
   return {
-      [pin_memory](const at::Tensor& tensor) -> Offloaded {
-        if (!pin_memory) {
-          return {tensor.cpu(), tensor.device()};
-        }
-        const bool pinned = detail::can_pin() && !tensor.is_sparse();
-        const auto host =
-            tensor.options().device(at::kCPU).pinned_memory(pinned);
-        return {
-            at::empty_like(tensor, host).copy_(tensor, pinned),
-            tensor.device()};
+      [](const at::Tensor& tensor) -> Offloaded {
+        return {tensor.cpu(), tensor.device()};
       },
-      [pin_memory](const Offloaded& packed) {
-        return packed.first.to(
-            packed.second, packed.first.scalar_type(), pin_memory);
+      [](const Offloaded& packed) {
+        return packed.first.to(packed.second, packed.first.scalar_type());
       }};
 }
 

@@ -135,6 +135,10 @@ class compress(_Hooks):
 class save_on_cpu(_Hooks):
     """Keep saved tensors in the memory of the host until backward.
 
+    With `pin_memory`, tensors of an accelerator are copied while the program goes on, by a stream
+    of their own for each device. They must not be changed in place before backward then, which
+    says so, as without hooks; and their memory on the device is free once they are copied.
+
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> with libgrad.save_on_cpu():
     ...     y = (x * x).sum()
@@ -142,12 +146,15 @@ class save_on_cpu(_Hooks):
     (tensor([2., 4.]),)
 
     Args:
-        pin_memory: Copy into pinned memory, without waiting for the copies.
+        pin_memory: Copy into pinned memory; neither the program nor the current stream waits for
+            the copies, but in backward for those that come back.
         device_type: As in torch's: accepted, since pinned memory is the accelerator's that is
             there.
         only, compose: As in `saved_tensors_hooks`.
 
     Raises:
+        RuntimeError: In backward, with `pin_memory`, when a tensor of an accelerator was changed in
+            place.
         TypeError: An option has another type.
 
     Source: torch.autograd.graph.save_on_cpu.

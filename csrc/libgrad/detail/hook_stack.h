@@ -192,14 +192,17 @@ class OuterHooks {
     if (!outer.stack.empty()) {
       outer.stack.pop();
     }
+    any_ = !outer.stack.empty();
     at::SavedTensorDefaultHooks::set_tls_state(outer);
   }
+  bool any() const { return any_; }
   OuterHooks(const OuterHooks&) = delete;
   OuterHooks& operator=(const OuterHooks&) = delete;
   ~OuterHooks() { at::SavedTensorDefaultHooks::set_tls_state(all_); }
 
  private:
   at::impl::SavedTensorDefaultHooksTLS all_;
+  bool any_ = false;
 };
 
 }  // namespace libgrad::detail

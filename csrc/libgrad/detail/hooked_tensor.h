@@ -83,6 +83,9 @@ class HookedTensor : public torch::autograd::SavedVariableHooks {
  private:
   void save_under_outer_hooks(const at::Tensor& tensor) {
     const OuterHooks outer;
+    if (packed_ && outer.any()) {
+      packed_->finish();
+    }
     saved_.emplace(tensor.requires_grad() ? tensor.detach() : tensor, false);
   }
 

@@ -23,6 +23,8 @@ class Packed {
   /// Takes the tensor out of the value: where it is one, or a pair of one and
   /// something. Somebody else keeps it then.
   virtual at::Tensor take_tensor() = 0;
+  /// Waits until what was taken out has its numbers, before others look.
+  virtual void finish() const {}
   /// The tensor that was packed; `taken` is what was taken out. May be called
   /// many times, and by several threads.
   virtual at::Tensor unpack(const at::Tensor& taken) = 0;
@@ -45,6 +47,10 @@ inline constexpr bool kPairOfTensor = false;
 template <class T>
 inline constexpr bool kPairOfTensor<std::pair<at::Tensor, T>> = true;
 
+/// True for a pair whose tensor has its numbers once `second.finish()` is done.
+template <class Value>
+inline constexpr bool kUnderWay = false;
+
 /// A value of type `Value`, and the hook that takes it.
 template <class Value, class Unpack>
 class PackedAs : public Packed {
@@ -60,6 +66,12 @@ class PackedAs : public Packed {
       return std::exchange(value_.first, {});
     } else {
       return {};
+    }
+  }
+
+  void finish() const override {
+    if constexpr (kUnderWay<Value>) {
+      value_.second.finish();
     }
   }
 
