@@ -154,7 +154,7 @@ def test_a_function_that_does_something_else_is_told():
 
     sizes.clear()
     y = libgrad.checkpoint(another, leaf(), save=("s",))
-    with pytest.raises(theirs.CheckpointError, match="call 0 of libgrad_names::square"):
+    with pytest.raises(theirs.CheckpointError, match="different metadata"):
         y.sum().backward()
 
 

@@ -11,7 +11,9 @@ using Object = std::shared_ptr<py::object>;
 
 inline Object keep(py::object object) {
   return Object(new py::object(std::move(object)), [](py::object* kept) {
-    const py::gil_scoped_acquire gil;
-    delete kept;
+    if (Py_IsInitialized() != 0) {  // a thread may outlive the interpreter
+      const py::gil_scoped_acquire gil;
+      delete kept;
+    }
   });
 }

@@ -22,7 +22,9 @@ inline at::Tensor name(const at::Tensor& tensor, std::string_view name) {
   TORCH_CHECK(!name.empty(), "name: name must not be empty");
   for (auto* watcher = detail::OpWatcher::top(); watcher != nullptr;
        watcher = watcher->outer()) {
-    watcher->named(tensor, name);
+    if (watcher->is_here()) {
+      watcher->named(tensor, name);
+    }
   }
   torch::autograd::impl::set_name(tensor, std::string(name));
   if (const auto& node = tensor.grad_fn()) {

@@ -99,7 +99,7 @@ def measure_chain(
     Each runs forward twice, one run to get warm, and backward once, alone. Nothing of the program
     changes by that: gradients go nowhere, hooks on parameters are not called, and random numbers go
     on as if there had been none. What functions themselves change, such as the statistics of
-    BatchNorm, they change here, too.
+    BatchNorm, they change here, too; their input they must not change.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(8, 64), torch.nn.Tanh(), torch.nn.Linear(64, 8))
     >>> costs = libgrad.measure_chain(model, torch.ones(2, 8, requires_grad=True))
@@ -136,3 +136,5 @@ def _checked(caller: str, functions: Functions, input: Tensor) -> list[Callable[
 def _check_int(name: str, value: int | None) -> None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
         raise TypeError(f"checkpoint_optimal: {name} must be int, but is {type(value).__name__}")
+    if value is not None and value >= 2**63:
+        raise ValueError(f"checkpoint_optimal: {name} must be less than 2**63, but is {value}")

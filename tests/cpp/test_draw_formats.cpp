@@ -120,7 +120,7 @@ TEST(what_is_not_known_is_null_in_json) {
           "\"shape\": null, \"dtype\": null, \"device\": null, "
           "\"saved_version\": null, \"version\": null, \"stale\": false, "
           "\"storage\": null"));
-  EXPECT(has(text, "\"leaf\": null, \"note\": null"));
+  EXPECT(has(text, "\"leaf\": null, \"label\": null, \"note\": null"));
 }
 
 TEST(stale_saved_tensor_is_red_and_not_by_colour_alone) {

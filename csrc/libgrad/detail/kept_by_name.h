@@ -48,7 +48,7 @@ struct SavedAt {
   Geometry geometry;
 
   static std::optional<SavedAt> of(const at::Tensor& tensor) {
-    if (!is_plain(tensor)) {
+    if (!has_plain_memory(tensor)) {
       return std::nullopt;
     }
     const auto& impl = *tensor.unsafeGetTensorImpl();
@@ -57,13 +57,6 @@ struct SavedAt {
             impl.unsafe_storage().getWeakStorageImpl()),
         version_of(impl),
         Geometry::of(tensor)};
-  }
-
-  /// True for a tensor whose memory and contents alone say what it is.
-  static bool is_plain(const at::Tensor& tensor) {
-    return memory_of(tensor) != nullptr && tensor.layout() == at::kStrided &&
-           !tensor.is_neg() && !tensor.is_conj() && !tensor.is_nested() &&
-           !tensor.key_set().has(c10::DispatchKey::Python);
   }
 };
 
@@ -87,7 +80,15 @@ class KeptByName {
   };
 
   std::vector<Tensor> tensors;
-  std::vector<std::pair<CallId, std::vector<Result>>> calls;
+  /// What stands for a call, whose result is the `order`-th tensor that the
+  /// function calls by a name that is kept.
+  struct Call {
+    CallId id;
+    uint32_t order;
+    std::vector<Result> results;
+  };
+
+  std::vector<Call> calls;
   std::map<size_t, Source> sources;  // of saved tensors, by their number
 
   /// The saved tensor `number`, if it is here; else undefined.

@@ -12,9 +12,20 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 
 #include <algorithm>
+#include <map>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 
 namespace libgrad::detail {
+
+/// True when a tensor of this name is to be kept.
+inline bool is_kept(const CheckpointOptions& options, std::string_view name) {
+  const auto is_in = [name](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  return is_in(options.save) || is_in(options.offload);
+}
 
 /// Notes, while the function of a segment runs, what it is to keep.
 class NameWatcher final : public OpWatcher {
@@ -33,50 +44,48 @@ class NameWatcher final : public OpWatcher {
   }
 
   void named(const at::Tensor& tensor, std::string_view name) override {
-    const bool offload = is_in(options_.offload, name);
-    if (!offload && !is_in(options_.save, name)) {
+    if (!is_kept(options_, name)) {
       return;
     }
-    TORCH_CHECK(
-        !is_transformed(tensor),
-        "checkpoint: the tensor named \"",
-        name,
-        "\" belongs to a transform of torch.func, such as vmap, inside of the "
-        "function, and cannot be kept outside of it. Leave its name out of "
-        "save and offload, or name it outside of the transform");
-    const auto* const call = log_.find(tensor);
-    const bool is_known =
-        std::any_of(noted_.begin(), noted_.end(), [&](const Noted& other) {
-          return call ? other.call && other.call->id.is_same_place(call->id)
-                      : other.tensor.is_same(tensor);
-        });
-    if (!is_known) {
+    const uint32_t order = order_++;
+    check(tensor, name);
+    auto call = log_.find(tensor);
+    const void* const what = call ? static_cast<const void*>(call.get())
+                                  : tensor.unsafeGetTensorImpl();
+    if (known_.insert(what).second) {
       noted_.push_back(
           {std::string(name),
            tensor,
            version_of(*tensor.unsafeGetTensorImpl()),
-           offload,
-           call ? std::optional(*call) : std::nullopt});
+           log_.writes(memory_of(tensor)),
+           order,
+           std::move(call)});
     }
   }
 
   /// Keeps what was noted, under the hooks that are there now; `saved` is what
   /// the function saved for backward.
   KeptByName keep(const std::vector<std::optional<SavedAt>>& saved) {
+    for (size_t i = 0; i < saved.size(); ++i) {
+      if (saved[i]) {
+        saved_.emplace(saved[i]->memory._unsafe_get_target(), i);
+      }
+    }
     KeptByName kept;
     for (const auto& noted : noted_) {
       TORCH_CHECK(
-          version_of(*noted.tensor.unsafeGetTensorImpl()) == noted.version,
+          version_of(*noted.tensor.unsafeGetTensorImpl()) == noted.version &&
+              log_.writes(memory_of(noted.tensor)) == noted.writes,
           "checkpoint: the tensor named \"",
           noted.name,
           "\" (",
           describe(noted.tensor),
           ") was changed in place after libgrad.name, so what was to be kept "
           "is gone. Name it after the change, or change a clone");
-      if (noted.call) {
+      if (noted.call && log_.is_unchanged(*noted.call)) {
         keep_call(noted, saved, kept);
       } else {
-        keep_tensor(noted, noted.tensor, saved, kept);
+        keep_tensor(noted, noted.tensor.detach(), saved, kept);
       }
     }
     return kept;
@@ -87,56 +96,71 @@ class NameWatcher final : public OpWatcher {
     std::string name;
     at::Tensor tensor;
     int64_t version;
-    bool offload;
-    std::optional<PureCall> call;  // that made it, if it can be left out
+    uint32_t writes;
+    uint32_t order;
+    std::shared_ptr<const PureCall>
+        call;  // that made it, if it can be left out
   };
 
-  static bool is_in(
-      const std::vector<std::string>& names, std::string_view name) {
-    return std::find(names.begin(), names.end(), name) != names.end();
+  static void check(const at::Tensor& tensor, std::string_view name) {
+    TORCH_CHECK(
+        !is_transformed(tensor),
+        "checkpoint: the tensor named \"",
+        name,
+        "\" belongs to a transform of torch.func, such as vmap, inside of the "
+        "function, and cannot be kept outside of it. Leave its name out of "
+        "save and offload, or name it outside of the transform");
+    TORCH_CHECK(
+        !tensor.is_inference(),
+        "checkpoint: the tensor named \"",
+        name,
+        "\" was made in inference mode, and cannot be saved for backward. "
+        "Leave its name out of save and offload, or name a clone");
   }
 
-  static void keep_call(
+  void keep_call(
       const Noted& noted,
       const std::vector<std::optional<SavedAt>>& saved,
       KeptByName& kept) {
-    auto& results =
-        kept.calls
-            .emplace_back(noted.call->id, std::vector<KeptByName::Result>())
-            .second;
-    for (const auto& value : noted.call->results) {
-      auto& result = results.emplace_back();
-      each_defined(value, [&](const at::Tensor& tensor) {
+    KeptByName::Call call{noted.call->id, noted.order, {}};
+    const auto& counter = noted.tensor.unsafeGetTensorImpl()->version_counter();
+    for (const auto& made : noted.call->results) {
+      auto& result = call.results.emplace_back();
+      for (const auto& plain : made.tensors) {
+        const auto tensor = plain.make();
+        if (plain.memory() == memory_of(noted.tensor)) {
+          tensor.unsafeGetTensorImpl()->set_version_counter(counter);
+        }
         result.tensors.push_back(keep_tensor(noted, tensor, saved, kept));
-      });
-      result.is_list = value.isList();
-      if (result.tensors.empty()) {
-        result.value = value;
       }
+      result.is_list = made.is_list;
+      result.value = made.value;
     }
+    kept.calls.push_back(std::move(call));
   }
 
-  static size_t keep_tensor(
+  size_t keep_tensor(
       const Noted& noted,
       const at::Tensor& tensor,
       const std::vector<std::optional<SavedAt>>& saved,
-      KeptByName& kept) {
+      KeptByName& kept) const {
     const size_t place = kept.tensors.size();
-    kept.tensors.push_back({noted.name, save(tensor.detach(), noted.offload)});
-    if (!SavedAt::is_plain(tensor) || is_unpacked_once(kept.tensors[place])) {
+    kept.tensors.push_back({noted.name, save(tensor, noted.name)});
+    if (!has_plain_memory(tensor) || is_unpacked_once(kept.tensors[place])) {
       return place;
     }
     const auto where = Geometry::of(tensor);
     const bool is_packed = kept.tensors.back().saved.has_hooks();
-    for (size_t i = 0; i < saved.size(); ++i) {
-      if (saved[i] &&
-          saved[i]->memory._unsafe_get_target() == memory_of(tensor) &&
-          saved[i]->version == version_of(*tensor.unsafeGetTensorImpl())) {
-        if (saved[i]->geometry == where) {
-          kept.sources.try_emplace(i, place, std::nullopt);
-        } else if (!is_packed && saved[i]->geometry.dtype == where.dtype) {
-          kept.sources.try_emplace(i, place, saved[i]->geometry);
-        }
+    const auto [first, last] = saved_.equal_range(memory_of(tensor));
+    for (auto found = first; found != last; ++found) {
+      const size_t i = found->second;
+      if (saved[i]->version != version_of(*tensor.unsafeGetTensorImpl())) {
+        continue;
+      }
+      if (saved[i]->geometry == where) {
+        kept.sources.try_emplace(i, place, std::nullopt);
+      } else if (!is_packed && saved[i]->geometry.dtype == where.dtype) {
+        kept.sources.try_emplace(i, place, saved[i]->geometry);
       }
     }
     return place;
@@ -157,8 +181,9 @@ class NameWatcher final : public OpWatcher {
     return false;
   }
 
-  static SavedVariable save(const at::Tensor& tensor, bool offload) {
-    if (!offload) {
+  SavedVariable save(const at::Tensor& tensor, std::string_view name) const {
+    const auto& offload = options_.offload;
+    if (std::find(offload.begin(), offload.end(), name) == offload.end()) {
       return SavedVariable(tensor, false);
     }
     const SavedTensorHooks to_cpu(
@@ -168,59 +193,97 @@ class NameWatcher final : public OpWatcher {
 
   const CheckpointOptions& options_;
   OpLog log_;
+  uint32_t order_ = 0;
   std::vector<Noted> noted_;
+  std::unordered_set<const void*> known_;  // calls and tensors in it
+  std::unordered_multimap<const c10::StorageImpl*, size_t> saved_;
 };
 
 /// Supplies what was kept, while the function runs again.
+///
+/// A call is found by its number among those of its operator, which may be
+/// another one than in forward: a weight that autocast has cast already, a mask
+/// that is made once. So each is to be confirmed by the name that it had.
 class NameReplay final : public OpWatcher {
  public:
-  NameReplay(const KeptByName& kept, Refuse refuse)
+  NameReplay(const KeptByName& kept, const CheckpointOptions& options)
       : kept_(kept),
-        refuse_(refuse) {}
+        options_(options),
+        states_(kept.calls.size(), State::kWaiting) {
+    for (const auto& tensor : kept.tensors) {
+      tensors_.push_back(tensor.saved.unpack());
+    }
+    for (size_t i = 0; i < kept.calls.size(); ++i) {
+      places_[{kept.calls[i].id.op, kept.calls[i].id.number}] = i;
+      orders_[kept.calls[i].order] = i;
+    }
+  }
+
+  /// True when all that was supplied was confirmed.
+  bool is_settled() const { return waiting_ == 0; }
 
   void before(const c10::OperatorHandle& op, const Stack& stack) override {
     current_ = counter_.next(op, stack);
   }
 
   bool supply(const c10::OperatorHandle& op, Stack& stack) override {
-    const auto found = std::find_if(
-        kept_.calls.begin(), kept_.calls.end(), [this](const auto& call) {
-          return call.first.is_same_place(current_);
-        });
-    if (found == kept_.calls.end()) {
+    const auto found = places_.find({current_.op, current_.number});
+    if (found == places_.end() ||
+        kept_.calls[found->second].id.shapes != current_.shapes) {
       return false;
     }
-    if (found->first.shapes != current_.shapes) {
-      refuse_(
-          "checkpoint: the function did not do the same again: call " +
-          std::to_string(current_.number) + " of " + op.schema().name() +
-          ", whose result was kept by name, takes tensors of other shapes or "
-          "dtypes than in forward");
-    }
+    states_[found->second] = State::kSupplied;
+    ++waiting_;
     torch::jit::drop(stack, op.schema().arguments().size());
-    for (const auto& result : found->second) {
+    for (const auto& result : kept_.calls[found->second].results) {
       stack.push_back(value_of(result));
     }
     return true;
   }
 
   void after(const c10::OperatorHandle&, const Stack&) override {}
-  void named(const at::Tensor&, std::string_view) override {}
+
+  void named(const at::Tensor& tensor, std::string_view name) override {
+    if (!is_kept(options_, name)) {
+      return;
+    }
+    const auto found = orders_.find(order_++);
+    if (found == orders_.end() || states_[found->second] != State::kSupplied) {
+      return;
+    }
+    for (const auto& result : kept_.calls[found->second].results) {
+      for (const size_t place : result.tensors) {
+        if (memory_of(tensors_[place]) == memory_of(tensor) &&
+            states_[found->second] == State::kSupplied) {
+          states_[found->second] = State::kConfirmed;
+          --waiting_;
+        }
+      }
+    }
+  }
 
  private:
+  enum class State : uint8_t { kWaiting, kSupplied, kConfirmed };
+
   c10::IValue value_of(const KeptByName::Result& result) const {
     const at::AutoDispatchBelowADInplaceOrView below;  // as the kernel is
     std::vector<at::Tensor> tensors;
     for (const size_t place : result.tensors) {
-      tensors.push_back(kept_.tensors[place].saved.unpack().detach());
+      tensors.push_back(tensors_[place].detach());
     }
-    return result.is_list && !tensors.empty() ? c10::IValue(tensors)
-           : tensors.empty()                  ? result.value
-                                              : c10::IValue(tensors[0]);
+    return tensors.empty()  ? result.value
+           : result.is_list ? c10::IValue(tensors)
+                            : c10::IValue(tensors[0]);
   }
 
   const KeptByName& kept_;
-  const Refuse refuse_;
+  const CheckpointOptions& options_;
+  std::vector<at::Tensor> tensors_;
+  std::map<std::pair<const void*, uint32_t>, size_t> places_;
+  std::map<uint32_t, size_t> orders_;
+  std::vector<State> states_;
+  size_t waiting_ = 0;
+  uint32_t order_ = 0;
   CallCounter counter_;
   CallId current_;
 };

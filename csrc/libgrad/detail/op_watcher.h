@@ -12,10 +12,12 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
+#include <torch/csrc/autograd/graph_task.h>
 #include <torch/library.h>
 
 #include <mutex>
 #include <string_view>
+#include <utility>
 
 namespace libgrad::detail {
 
@@ -42,6 +44,12 @@ class OpWatcher {
 
   /// The one around this one.
   OpWatcher* outer() const { return outer_; }
+
+  /// False in a backward that the program runs while this is pushed: what it
+  /// does, and in which order, is not the program's.
+  bool is_here() const {
+    return task_ == torch::autograd::get_current_graph_task_id();
+  }
 
   /// The innermost one of this thread, or null.
   static OpWatcher* top() { return shared().top(); }
@@ -92,20 +100,25 @@ class OpWatcher {
     const c10::impl::ExcludeDispatchKeyGuard inside(kWatchKey);
     OpWatcher* const top = OpWatcher::top();
     bool supplied = false;
-    for (auto* watcher = top; watcher; watcher = watcher->outer_) {
-      watcher->before(op, *stack);
-    }
-    for (auto* watcher = top; watcher && !supplied; watcher = watcher->outer_) {
-      supplied = watcher->supply(op, *stack);
-    }
+    each(top, [&](OpWatcher& watcher) { watcher.before(op, *stack); });
+    each(top, [&](OpWatcher& watcher) {
+      supplied = supplied || watcher.supply(op, *stack);
+    });
     if (!supplied) {
       op.redispatchBoxed(
           keys &
               c10::DispatchKeySet(c10::DispatchKeySet::FULL_AFTER, kWatchKey),
           stack);
     }
-    for (auto* watcher = top; watcher; watcher = watcher->outer_) {
-      watcher->after(op, *stack);
+    each(top, [&](OpWatcher& watcher) { watcher.after(op, *stack); });
+  }
+
+  template <class Use>
+  static void each(OpWatcher* top, const Use& use) {
+    for (auto* watcher = top; watcher != nullptr; watcher = watcher->outer_) {
+      if (watcher->is_here()) {
+        use(*watcher);
+      }
     }
   }
 
@@ -130,7 +143,30 @@ class OpWatcher {
     shared.is_ready = true;
   }
 
+  friend class NoWatchers;
+
   OpWatcher* outer_ = nullptr;
+  int task_ = -1;
+};
+
+/// While it lives, nobody watches this thread but who comes later.
+class NoWatchers {
+ public:
+  NoWatchers()
+      : top_(std::exchange(OpWatcher::shared().top(), nullptr)),
+        was_included_(c10::impl::tls_is_dispatch_key_included(kWatchKey)) {
+    c10::impl::tls_set_dispatch_key_included(kWatchKey, false);
+  }
+  NoWatchers(const NoWatchers&) = delete;
+  NoWatchers& operator=(const NoWatchers&) = delete;
+  ~NoWatchers() {
+    OpWatcher::shared().top() = top_;
+    c10::impl::tls_set_dispatch_key_included(kWatchKey, was_included_);
+  }
+
+ private:
+  OpWatcher* top_;
+  bool was_included_;
 };
 
 /// Pushes a watcher. To be destroyed by the thread that made it, the innermost
@@ -143,6 +179,7 @@ class WatchedOps {
              c10::impl::tls_is_dispatch_key_included(kWatchKey))) {
     auto& top = OpWatcher::shared().top();
     watcher.outer_ = top;
+    watcher.task_ = torch::autograd::get_current_graph_task_id();
     top = &watcher;
     c10::impl::tls_set_dispatch_key_included(kWatchKey, true);
   }

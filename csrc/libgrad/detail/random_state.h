@@ -9,6 +9,7 @@
 #include <ATen/Context.h>
 #include <ATen/ops/equal.h>
 
+#include <algorithm>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -83,6 +84,27 @@ class DeviceRandom {
   at::Generator generator_;
   at::Tensor state_;
 };
+
+/// The devices of tensors, and others: all but the CPU, which is always among
+/// them.
+inline std::vector<c10::Device> devices_of(
+    const std::vector<at::Tensor>& tensors,
+    const std::vector<c10::Device>& others) {
+  std::vector<c10::Device> devices;
+  const auto add = [&devices](c10::Device device) {
+    if (!device.is_cpu() && !device.is_meta() &&
+        std::find(devices.begin(), devices.end(), device) == devices.end()) {
+      devices.push_back(device);
+    }
+  };
+  for (const auto& tensor : tensors) {
+    if (tensor.defined()) {
+      add(tensor.device());
+    }
+  }
+  std::for_each(others.begin(), others.end(), add);
+  return devices;
+}
 
 /// The default generators of the CPU and of other devices.
 class RandomState {

@@ -12,7 +12,7 @@
 #include <c10/core/AutogradState.h>
 #include <torch/csrc/autograd/graph_task.h>
 
-#include <map>
+#include <algorithm>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -67,41 +67,64 @@ class Recomputed {
   /// taken before, nothing when this thread has not computed it.
   std::optional<at::Tensor> take(const BackwardId& backward, size_t number) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = threads_.find(std::this_thread::get_id());
-    if (found == threads_.end() || !(found->second.backward == backward) ||
-        number >= found->second.tensors.size()) {
-      return std::nullopt;
+    for (auto& one : all_) {
+      if (one.thread == std::this_thread::get_id() &&
+          one.backward == backward && number < one.tensors.size()) {
+        return std::exchange(one.tensors[number], {});
+      }
     }
-    return std::exchange(found->second.tensors[number], {});
+    return std::nullopt;
   }
 
   /// What this thread has computed; true when it is the first time in this
   /// backward.
   bool put(const BackwardId& backward, std::vector<at::Tensor> tensors) {
-    One gone{backward, std::move(tensors)};  // goes when no lock is held
+    const auto thread = std::this_thread::get_id();
+    One gone{thread, backward, std::move(tensors)};  // goes without the lock
     const std::lock_guard<std::mutex> lock(mutex_);
-    auto& mine = threads_[std::this_thread::get_id()];
-    std::swap(mine, gone);
-    return !(gone.backward == backward);
+    size_t mine = 0;
+    for (auto& one : all_) {
+      if (one.thread == thread && one.backward == backward) {
+        std::swap(one, gone);
+        return false;
+      }
+      mine += one.thread == thread && !one.backward.is_group();
+    }
+    all_.push_back(std::exchange(gone, {}));
+    if (mine == kMost) {  // those of backwards that failed
+      const auto oldest =
+          std::find_if(all_.begin(), all_.end(), [thread](const One& one) {
+            return one.thread == thread && !one.backward.is_group();
+          });
+      gone = std::move(*oldest);
+      all_.erase(oldest);
+    }
+    return true;
   }
 
-  void forget(std::thread::id thread) {
+  void forget(const BackwardId& backward, std::thread::id thread) {
     One gone;  // goes when no lock is held
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (const auto found = threads_.find(thread); found != threads_.end()) {
-      gone = std::move(found->second);
-      threads_.erase(found);
+    const auto found =
+        std::find_if(all_.begin(), all_.end(), [&](const One& one) {
+          return one.thread == thread && one.backward == backward;
+        });
+    if (found != all_.end()) {
+      gone = std::move(*found);
+      all_.erase(found);
     }
   }
 
  private:
   struct One {
+    std::thread::id thread;
     BackwardId backward;
     std::vector<at::Tensor> tensors;  // undefined once they were taken
   };
+  static constexpr size_t kMost = 8;  // of backwards inside each other
 
   std::mutex mutex_;
-  std::map<std::thread::id, One> threads_;
+  std::vector<One> all_;
 };
 
 }  // namespace libgrad::detail

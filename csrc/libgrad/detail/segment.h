@@ -123,25 +123,6 @@ class Segment : public std::enable_shared_from_this<Segment>,
     }
   };
 
-  /// All but the CPU, which is always among them.
-  static std::vector<c10::Device> devices_of(
-      const variable_list& inputs, const std::vector<c10::Device>& others) {
-    std::vector<c10::Device> devices;
-    const auto add = [&devices](c10::Device device) {
-      if (!device.is_cpu() && !device.is_meta() &&
-          std::find(devices.begin(), devices.end(), device) == devices.end()) {
-        devices.push_back(device);
-      }
-    };
-    for (const auto& input : inputs) {
-      if (input.defined()) {
-        add(input.device());
-      }
-    }
-    std::for_each(others.begin(), others.end(), add);
-    return devices;
-  }
-
   size_t save(const at::Tensor& tensor) {
     const std::lock_guard<std::mutex> lock(mutex_);
     saved_.push_back(metadata_of(tensor));
@@ -182,9 +163,11 @@ class Segment : public std::enable_shared_from_this<Segment>,
     const auto tensor = std::exchange(tensors[number], {});
     if (again_.put(backward, std::move(tensors)) && !backward.is_group()) {
       torch::autograd::Engine::get_default_engine().queue_callback(
-          [self = weak_from_this(), thread = std::this_thread::get_id()] {
+          [self = weak_from_this(),
+           backward,
+           thread = std::this_thread::get_id()] {
             if (const auto segment = self.lock()) {
-              segment->again_.forget(thread);
+              segment->again_.forget(backward, thread);
             }
           });
     }
@@ -205,52 +188,30 @@ class Segment : public std::enable_shared_from_this<Segment>,
 
   /// Runs the function again; all that it saves, at least up to `number`.
   variable_list compute(size_t number) {
+    const NoWatchers unseen;  // by functions around, which are not run again
     const bool complete = complete_;
     size_t count = needed_;
-    if (!complete) {
+    if (!complete) {  // it is asked for in the middle of forward
       const std::lock_guard<std::mutex> lock(mutex_);
       count = saved_.size();
     }
     const bool early = options_.early_stop || !complete;
-    const auto found = std::make_shared<variable_list>();
     variable_list inputs;
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      const auto input = inputs_[i].unpack();
-      inputs.push_back(
-          needs_grad_[i] ? input.detach().requires_grad_() : input);
+    for (const auto& input : inputs_) {
+      inputs.push_back(input.unpack());
     }
-    {
-      const at::AutoGradMode enabled(true);
-      const DrawAgain random(random_, devices_);
-      const CastAgain autocast(autocast_, devices_);
-      std::optional<NameReplay> kept;
-      std::optional<WatchedOps> watched;
-      if (complete && !kept_.calls.empty()) {
-        watched.emplace(kept.emplace(kept_, refuse_));
-      }
-      const PushedHooks guard(
-          std::make_shared<const Hooks>(Hooks{
-              .pack = join(
-                  [found, count, early](const at::Tensor& tensor) {
-                    found->push_back(tensor);
-                    if (early && found->size() == count) {
-                      throw Stop();
-                    }
-                    return tensor;
-                  },
-                  [](const at::Tensor& tensor) { return tensor; })}));
-      try {
-        function_(inputs);
-      } catch (...) {  // Python makes another exception of it
-        if (!early || found->size() < count) {
-          throw;
-        }
-      }
+    std::optional<variable_list> found;
+    if (complete && !kept_.calls.empty()) {
+      NameReplay kept(kept_, options_);
+      found = run_again(inputs, count, early, &kept);
     }
-    if (early && found->size() > count) {  // somebody caught Stop, and went on
+    if (!found) {
+      found = run_again(inputs, count, early, nullptr);
+    }
+    if (early && found->size() > count) {
       found->resize(count);
     }
-    if (complete) {  // else it was asked for in the middle of forward
+    if (complete) {
       const auto expected =
           early ? std::span(saved_).first(count) : std::span(saved_);
       const auto text =
@@ -260,6 +221,54 @@ class Segment : public std::enable_shared_from_this<Segment>,
       }
     }
     TORCH_CHECK(number < found->size());
+    return std::move(*found);
+  }
+
+  /// What the function saves, with what is `kept` in the place of some calls;
+  /// nothing when that was not the place.
+  std::optional<variable_list> run_again(
+      const variable_list& kept_inputs,
+      size_t count,
+      bool early,
+      NameReplay* kept) {
+    const auto found = std::make_shared<variable_list>();
+    variable_list inputs;
+    for (size_t i = 0; i < kept_inputs.size(); ++i) {
+      inputs.push_back(
+          needs_grad_[i] ? kept_inputs[i].detach().requires_grad_()
+                         : kept_inputs[i]);
+    }
+    const auto is_all = [&] {
+      return early && found->size() >= count && (!kept || kept->is_settled());
+    };
+    const at::AutoGradMode enabled(true);
+    const DrawAgain random(random_, devices_);
+    const CastAgain autocast(autocast_, devices_);
+    std::optional<WatchedOps> watched;
+    if (kept != nullptr) {
+      watched.emplace(*kept);
+    }
+    const PushedHooks guard(
+        std::make_shared<const Hooks>(Hooks{
+            .pack = join(
+                [found, is_all](const at::Tensor& tensor) {
+                  found->push_back(tensor);
+                  if (is_all()) {
+                    throw Stop();
+                  }
+                  return tensor;
+                },
+                [](const at::Tensor& tensor) { return tensor; })}));
+    try {
+      function_(inputs);
+    } catch (...) {  // Python makes another exception of it
+      if (!is_all()) {
+        throw;
+      }
+    }
+    if (kept != nullptr && !kept->is_settled()) {
+      return std::nullopt;
+    }
     return std::move(*found);
   }
 
