@@ -107,7 +107,7 @@ inline at::Tensor copy_back(const OnHost& packed) {
   }
   const Streams streams(from.device.type());
   const auto current = streams.getStream(from.device);
-  if (streams.isStreamCapturing(current)) {
+  if (may_be_capturing(streams, current)) {
     return copy();  // the device was waited for before the capture
   }
   const c10::StreamGuard guard(*from.side);

@@ -20,6 +20,17 @@ namespace libgrad::detail {
 
 using Streams = c10::impl::VirtualGuardImpl;
 
+/// True while work of `stream` goes into a graph, and where torch (2.11) may
+/// not tell: the current stream is right in both.
+template <class Guard>
+bool may_be_capturing(const Guard& streams, const c10::Stream& stream) {
+  if constexpr (requires { streams.isStreamCapturing(stream); }) {
+    return streams.isStreamCapturing(stream);
+  } else {
+    return true;
+  }
+}
+
 /// The stream for copies of a device's tensors, one in a process; none where
 /// the backend has none to give.
 inline std::optional<c10::Stream> side_stream(c10::Device device) {
@@ -53,7 +64,7 @@ inline std::optional<c10::Stream> side_stream(const at::Tensor& tensor) {
   const Streams streams(device.type());
   if (deleter == nullptr || storage.allocator() == nullptr ||
       storage.allocator()->raw_deleter() != deleter ||
-      streams.isStreamCapturing(streams.getStream(device))) {
+      may_be_capturing(streams, streams.getStream(device))) {
     return std::nullopt;
   }
   return side_stream(device);
