@@ -176,6 +176,15 @@ def test_a_backward_inside_of_a_backward(x, outside):
     assert torch.equal(whole(outside, libgrad.checkpoint, []), whole(plain, plain, []))
 
 
+def test_a_sparse_tensor_is_not_told_of_writes_to_others(x):
+    def function(x):
+        libgrad.name((x * 2).to_sparse(), "s")
+        torch.eye(4).to_sparse().mul_(3)
+        return x.sin().exp()
+
+    assert agrees(function, x)
+
+
 def test_a_tensor_of_inference_mode_is_refused(x):
     def function(x):
         with torch.inference_mode():

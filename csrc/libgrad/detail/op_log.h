@@ -127,9 +127,10 @@ class OpLog {
       const auto& value = stack[stack.size() - arguments.size() + i];
       const auto* alias = info_->writes ? arguments[i].alias_info() : nullptr;
       each_defined(value, [&](const at::Tensor& tensor) {
-        taken_.push_back(memory_of(tensor));
-        if (alias != nullptr && alias->isWrite()) {
-          ++writes_[memory_of(tensor)];
+        const auto* const memory = memory_of(tensor);
+        taken_.push_back(memory);
+        if (alias != nullptr && alias->isWrite() && memory != nullptr) {
+          ++writes_[memory];
         }
       });
       has_generator_ = has_generator_ || value.isGenerator();

@@ -56,6 +56,7 @@ class OpWatcher {
 
  private:
   friend class WatchedOps;
+  friend class NoWatchers;
 
   struct Shared {
     OpWatcher*& (*top)();
@@ -142,8 +143,6 @@ class OpWatcher {
     (void)handle;
     shared.is_ready = true;
   }
-
-  friend class NoWatchers;
 
   OpWatcher* outer_ = nullptr;
   int task_ = -1;
