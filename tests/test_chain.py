@@ -299,7 +299,7 @@ def test_bad_arguments_are_named(call):
         call([torch.sin], None)
     with pytest.raises(TypeError, match="each function must return a tensor, but one returned int"):
         call([len], x)
-    with pytest.raises(TypeError, match="not callable"):
+    with pytest.raises(TypeError, match="must be callable, but is int"):
         call([3], x)
     with pytest.raises(RuntimeError, match=r"inside a transform of torch\.func"):
         torch.vmap(lambda t: call([torch.sin], t) and t)(x)

@@ -230,6 +230,26 @@ def test_a_tensor_without_grad_is_the_same_object_again(checkpoint):
     assert seen[0] is factor
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda functions, x: libgrad.checkpoint_sequential(functions, 1, x),
+        lambda functions, x: libgrad.checkpoint_optimal(functions, x, slots=1),
+        libgrad.measure_chain,
+    ],
+)
+def test_functions_that_are_none_are_named(call):
+    with pytest.raises(TypeError, match=r"functions must be a Sequential or a list.*NoneType"):
+        call(None, leaf())
+    with pytest.raises(TypeError, match=r"functions\[1\] must be callable, but is NoneType"):
+        call([torch.sin, None], leaf())
+
+
+def test_segments_are_an_int():
+    with pytest.raises(TypeError, match="segments must be int, but is float"):
+        libgrad.checkpoint_sequential([torch.sin], 1.0, leaf())
+
+
 def test_what_saves_more_is_told_as_torch_tells_it():
     runs = []
 

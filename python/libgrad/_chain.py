@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from . import _C
 from ._C import ChainCosts
+from ._checkpoint import _functions
 
 __all__ = ["ChainCosts", "checkpoint_optimal", "measure_chain"]
 
@@ -125,7 +126,7 @@ def measure_chain(
 
 def _checked(caller: str, functions: Functions, input: Tensor) -> list[Callable[[Tensor], Tensor]]:
     """Return the functions as a list."""
-    steps: list[Callable[[Tensor], Tensor]] = [*functions]
+    steps = _functions(caller, functions)
     if not steps:
         raise ValueError(f"{caller}: expected at least one function")
     if not isinstance(input, Tensor):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -186,11 +186,16 @@ def checkpoint_sequential(
         preserve_rng_state: As in `checkpoint`.
 
     Raises:
+        TypeError: `functions` are not callables, or `segments` no int.
         ValueError: `segments` is not 1 to the number of functions.
 
     Source: torch.utils.checkpoint.checkpoint_sequential.
     """
-    parts: list[Callable[[Any], Any]] = [*functions]
+    parts = _functions("checkpoint_sequential", functions)
+    if not isinstance(segments, int) or isinstance(segments, bool):
+        raise TypeError(
+            f"checkpoint_sequential: segments must be int, but is {type(segments).__name__}"
+        )
     if not 1 <= segments <= len(parts):
         raise ValueError(
             f"checkpoint_sequential: segments must be 1 to {len(parts)}, the number of functions, "
@@ -206,6 +211,22 @@ def checkpoint_sequential(
             preserve_rng_state=preserve_rng_state,
         )
     return _chain(parts[last:])(input)
+
+
+def _functions(caller: str, functions: Iterable[Callable[[Any], Any]]) -> list[Any]:
+    """Return the functions as a list, for `caller`, which its errors name."""
+    if not isinstance(functions, Iterable):
+        raise TypeError(
+            f"{caller}: functions must be a Sequential or a list of callables, but is "
+            f"{type(functions).__name__}"
+        )
+    found = [*functions]
+    for place, function in enumerate(found):
+        if not callable(function):
+            raise TypeError(
+                f"{caller}: functions[{place}] must be callable, but is {type(function).__name__}"
+            )
+    return found
 
 
 def _chain(functions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
