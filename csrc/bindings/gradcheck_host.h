@@ -120,7 +120,7 @@ inline Host::Thrown thrown_in_python(PyObject* type) {
              : Host::Thrown::interrupt;
 }
 
-inline Host::Thrown thrown(const std::exception& error) {
+inline Host::Thrown classify(const std::exception& error) {
   if (const auto* torchs = dynamic_cast<const python_error*>(&error)) {
     return thrown_in_python(torchs->type);
   }
@@ -138,7 +138,7 @@ inline void tell_forward_mode(bool on) {
 }
 
 inline const Host& python_host() {
-  static const Host host{thrown, tell_forward_mode};
+  static const Host host{classify, tell_forward_mode};
   return host;
 }
 

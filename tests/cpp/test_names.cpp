@@ -10,7 +10,7 @@
 using libgrad::checkpoint;
 using libgrad::name;
 using libgrad::detail::OpWatcher;
-using libgrad::detail::WatchedOps;
+using libgrad::detail::OpWatcherScope;
 
 namespace {
 
@@ -37,7 +37,7 @@ TEST(what_made_a_named_tensor_does_not_run_again) {
   };
   for (const bool offload : {false, true}) {
     CountedOps ops;
-    const WatchedOps watched(ops);
+    const OpWatcherScope watched(ops);
     const std::vector<std::string> names{"tanh"};
     const auto y = offload ? checkpoint(f, x, {.offload = names})
                            : checkpoint(f, x, {.save = names});
@@ -70,7 +70,7 @@ TEST(all_results_of_an_operator_are_kept) {
     return name(out, "norm").exp().sin();
   };
   CountedOps ops;
-  const WatchedOps watched(ops);
+  const OpWatcherScope watched(ops);
   const auto got = grad_of(checkpoint(f, x, {.save = {"norm"}}), x);
   EXPECT(ops.runs["aten::native_layer_norm"] == 1);
   EXPECT(same(got, grad_of(f(x), x)));
@@ -159,7 +159,7 @@ TEST(bad_names_are_told) {
 TEST(the_key_of_watchers_is_ours) {
   CountedOps ops;
   {
-    const WatchedOps watched(ops);
+    const OpWatcherScope watched(ops);
     at::ones(2).exp();
     const at::AutoDispatchBelowAutograd below;
     at::ones(2).exp();

@@ -32,7 +32,7 @@ struct Host {
     return failure ? Thrown::failure : Thrown::other;
   }
 
-  std::function<Thrown(const std::exception&)> thrown = by_cpp;
+  std::function<Thrown(const std::exception&)> classify = by_cpp;
   /// Called with true when a level of dual tensors begins, with false when it
   /// has ended.
   std::function<void(bool)> forward_mode = [](bool) {};
@@ -184,7 +184,7 @@ inline bool same_unrecorded(const Problem& problem) {
     }
     return true;
   } catch (const std::exception& error) {
-    if (problem.host.thrown(error) == Host::Thrown::interrupt) {
+    if (problem.host.classify(error) == Host::Thrown::interrupt) {
       throw;
     }
     return false;

@@ -55,7 +55,7 @@ class OpWatcher {
   static OpWatcher* top() { return shared().top(); }
 
  private:
-  friend class WatchedOps;
+  friend class OpWatcherScope;
   friend class NoWatchers;
 
   struct Shared {
@@ -170,9 +170,9 @@ class NoWatchers {
 
 /// Pushes a watcher. To be destroyed by the thread that made it, the innermost
 /// first.
-class WatchedOps {
+class OpWatcherScope {
  public:
-  explicit WatchedOps(OpWatcher& watcher)
+  explicit OpWatcherScope(OpWatcher& watcher)
       : was_included_(
             (OpWatcher::get_ready(),
              c10::impl::tls_is_dispatch_key_included(kWatchKey))) {
@@ -182,9 +182,9 @@ class WatchedOps {
     top = &watcher;
     c10::impl::tls_set_dispatch_key_included(kWatchKey, true);
   }
-  WatchedOps(const WatchedOps&) = delete;
-  WatchedOps& operator=(const WatchedOps&) = delete;
-  ~WatchedOps() {
+  OpWatcherScope(const OpWatcherScope&) = delete;
+  OpWatcherScope& operator=(const OpWatcherScope&) = delete;
+  ~OpWatcherScope() {
     auto& top = OpWatcher::shared().top();
     top = top->outer_;
     c10::impl::tls_set_dispatch_key_included(kWatchKey, was_included_);

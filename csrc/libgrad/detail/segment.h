@@ -109,7 +109,7 @@ class Segment : public std::enable_shared_from_this<Segment>,
     is_matched_ = true;
     NameWatcher names(options_, devices_);
     auto outputs = [&] {
-      const WatchedOps watched(names);
+      const OpWatcherScope watched(names);
       return under_hooks(first);
     }();
     kept_ = names.keep(std::exchange(saved_at_, {}));
@@ -244,7 +244,7 @@ class Segment : public std::enable_shared_from_this<Segment>,
     const at::AutoGradMode enabled(true);
     const DrawAgain random(random_, devices_);
     const CastAgain autocast(autocast_, devices_);
-    std::optional<WatchedOps> watched;
+    std::optional<OpWatcherScope> watched;
     if (kept != nullptr) {
       watched.emplace(*kept);
     }
