@@ -27,7 +27,7 @@ struct PythonHooks {
 
 /// Between `__enter__` and `__exit__`.
 struct OpWatch {
-  std::optional<libgrad::detail::WatchOps> watch;
+  std::optional<libgrad::detail::CurrentOpScope> watch;
 };
 
 PyTypeObject* type_of_hooks = nullptr;
@@ -106,7 +106,7 @@ PythonHooks with_options(
   }
   libgrad::detail::HookEngine::install();
   return PythonHooks(
-      libgrad::detail::hooks_of(std::move(hooks), std::move(options)));
+      libgrad::detail::make_hooks(std::move(hooks), std::move(options)));
 }
 
 std::shared_ptr<HookedTensor> pack(
@@ -119,7 +119,7 @@ std::shared_ptr<HookedTensor> pack(
 }  // namespace
 
 void bind_hooks(py::module_& m) {
-  py::class_<OpWatch>(m, "WatchOps", "libgrad::detail::WatchOps.")
+  py::class_<OpWatch>(m, "CurrentOpScope", "libgrad::detail::CurrentOpScope.")
       .def(py::init<>())
       .def("__enter__", [](OpWatch& self) { self.watch.emplace(); })
       .def("__exit__", [](OpWatch& self, const py::args&) {

@@ -27,7 +27,7 @@ RemovableHandle register_hook(const at::Tensor& tensor, Hook hook) {
       tensor.defined() && tensor.requires_grad(),
       "register_hook: cannot register a hook on a tensor that ",
       tensor.defined() ? "doesn't require gradient" : "is not defined");
-  const auto list = detail::hooks_of(tensor);
+  const auto list = detail::hooks_on_tensor(tensor);
   return {
       list,
       list->add(detail::with_result<at::Tensor, at::Tensor>(std::move(hook)))};

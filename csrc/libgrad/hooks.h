@@ -17,7 +17,7 @@ class PackHooks;
 struct SavedTensorHooksOptions;
 
 namespace detail {
-HooksPtr hooks_of(PackHooks hooks, SavedTensorHooksOptions options);
+HooksPtr make_hooks(PackHooks hooks, SavedTensorHooksOptions options);
 }
 
 struct SavedTensorHooksOptions {
@@ -43,14 +43,14 @@ class PackHooks {
       : pack_(detail::join(std::move(pack), std::move(unpack))) {}
 
  private:
-  friend detail::HooksPtr detail::hooks_of(
+  friend detail::HooksPtr detail::make_hooks(
       PackHooks hooks, SavedTensorHooksOptions options);
   detail::Pack pack_;
 };
 
 namespace detail {
 
-inline HooksPtr hooks_of(PackHooks hooks, SavedTensorHooksOptions options) {
+inline HooksPtr make_hooks(PackHooks hooks, SavedTensorHooksOptions options) {
   return std::make_shared<const Hooks>(
       Hooks{std::move(hooks.pack_), std::move(options.only), options.compose});
 }
@@ -84,13 +84,13 @@ class SavedTensorHooks {
     if (options.only) {
       ops_.emplace();
     }
-    pushed_.emplace(detail::hooks_of(std::move(hooks), std::move(options)));
+    pushed_.emplace(detail::make_hooks(std::move(hooks), std::move(options)));
   }
   SavedTensorHooks(const SavedTensorHooks&) = delete;
   SavedTensorHooks& operator=(const SavedTensorHooks&) = delete;
 
  private:
-  std::optional<detail::WatchOps> ops_;
+  std::optional<detail::CurrentOpScope> ops_;
   std::optional<detail::PushedHooks> pushed_;
 };
 

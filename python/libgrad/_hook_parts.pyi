@@ -8,8 +8,8 @@ from torch import Tensor
 
 _Only = Callable[[str, Tensor], bool] | None
 
-class WatchOps:
-    """libgrad::detail::WatchOps."""
+class CurrentOpScope:
+    """libgrad::detail::CurrentOpScope."""
 
     def __enter__(self) -> None: ...
     def __exit__(self, *error: object) -> None: ...

@@ -23,11 +23,11 @@ class _Hooks(torch.autograd.graph.saved_tensors_hooks):
     def __init__(self, pack: Any, unpack: Any, only: Only | None) -> None:
         super().__init__(pack, unpack)
         self._watches = only is not None
-        self._entered: list[tuple[int, _C.WatchOps | None]] = []  # by which threads
+        self._entered: list[tuple[int, _C.CurrentOpScope | None]] = []  # by which threads
 
     def __enter__(self) -> None:
         super().__enter__()
-        watch = _C.WatchOps() if self._watches else None
+        watch = _C.CurrentOpScope() if self._watches else None
         if watch is not None:
             watch.__enter__()
         self._entered.append((threading.get_ident(), watch))

@@ -148,7 +148,7 @@ class ContentsLog {
     const auto contents = std::make_shared<NodeContents>();
     contents->where = where_called();
     contents->writes = writes_seen.load(std::memory_order_relaxed);
-    read_saved(node, class_of(typeid(node)), [&](const SavedPlace& place) {
+    read_saved(node, known_node(typeid(node)), [&](const SavedPlace& place) {
       contents->saved.push_back(read(node, place));
     });
     const std::lock_guard<std::mutex> lock(mutex_);

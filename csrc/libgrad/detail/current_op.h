@@ -45,18 +45,18 @@ inline void op_ends(const at::RecordFunction&, at::ObserverContext* outer) {
 
 /// While it lives, `current_op` is right, also in threads that work for this
 /// one. To be destroyed by the thread that made it.
-class WatchOps {
+class CurrentOpScope {
  public:
-  WatchOps() {
+  CurrentOpScope() {
     if (depth_++ == 0) {
       handle_ = at::addThreadLocalCallback(
           at::RecordFunctionCallback(op_begins, op_ends)
               .scopes({at::RecordScope::FUNCTION}));
     }
   }
-  WatchOps(const WatchOps&) = delete;
-  WatchOps& operator=(const WatchOps&) = delete;
-  ~WatchOps() {
+  CurrentOpScope(const CurrentOpScope&) = delete;
+  CurrentOpScope& operator=(const CurrentOpScope&) = delete;
+  ~CurrentOpScope() {
     if (--depth_ == 0) {
       at::removeCallback(handle_);
     }

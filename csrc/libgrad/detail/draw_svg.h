@@ -15,7 +15,7 @@
 namespace libgrad::detail {
 
 /// A number with at most one digit behind the point.
-inline std::string number(double value) {
+inline std::string coordinate(double value) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.1f", value);
   std::string out = text.data();
@@ -47,17 +47,19 @@ class SvgWriter {
   std::string out;
 
   void begin(double width, double height, std::string_view label) {
-    out +=
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + number(width) +
-        "\" height=\"" + number(height) + "\" viewBox=\"0 0 " + number(width) +
-        ' ' + number(height) + "\" font-family=\"" + std::string(kFont) +
-        "\" font-size=\"12\" role=\"img\" aria-label=\"" + xml(label) + "\">\n";
+    out += "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" +
+           coordinate(width) + "\" height=\"" + coordinate(height) +
+           "\" viewBox=\"0 0 " + coordinate(width) + ' ' + coordinate(height) +
+           "\" font-family=\"" + std::string(kFont) +
+           "\" font-size=\"12\" role=\"img\" aria-label=\"" + xml(label) +
+           "\">\n";
   }
 
   void end() { out += "</svg>\n"; }
 
   void view(const View& view, double x, double y) {
-    out += "<g transform=\"translate(" + number(x) + ' ' + number(y) + ")\">\n";
+    out += "<g transform=\"translate(" + coordinate(x) + ' ' + coordinate(y) +
+           ")\">\n";
     out += "<g fill=\"none\" stroke=\"#8a94a3\" stroke-width=\"1.3\">\n";
     for (size_t i = 0; i < view.layout.links.size(); ++i) {
       link(view, i);
@@ -74,24 +76,24 @@ class SvgWriter {
       double y,
       std::string_view words,
       std::string_view attributes = {}) {
-    out += "<text x=\"" + number(x) + "\" y=\"" + number(y) + '"';
+    out += "<text x=\"" + coordinate(x) + "\" y=\"" + coordinate(y) + '"';
     out += attributes.empty() ? "" : " " + std::string(attributes);
     out += '>' + xml(words) + "</text>";
   }
 
   void rectangle(
       const LayoutBox& at, Colours colours, double line, double round = 5) {
-    out += "<rect x=\"" + number(at.x) + "\" y=\"" + number(at.y) +
-           "\" width=\"" + number(at.width) + "\" height=\"" +
-           number(at.height) + "\" rx=\"" + number(round) + "\" fill=\"" +
-           colours.fill + "\" stroke=\"" + colours.stroke + '"';
-    out += line == 1 ? "/>" : " stroke-width=\"" + number(line) + "\"/>";
+    out += "<rect x=\"" + coordinate(at.x) + "\" y=\"" + coordinate(at.y) +
+           "\" width=\"" + coordinate(at.width) + "\" height=\"" +
+           coordinate(at.height) + "\" rx=\"" + coordinate(round) +
+           "\" fill=\"" + colours.fill + "\" stroke=\"" + colours.stroke + '"';
+    out += line == 1 ? "/>" : " stroke-width=\"" + coordinate(line) + "\"/>";
   }
 
   void mark(double x, double y, Colours colours) {
     rectangle({kMarkSize, kMarkSize, x, y}, colours, 1, 1.5);
     if (colours.fill == kStaleColours.fill) {  // not by its colour alone
-      out += "<path d=\"M" + number(x + 2) + ' ' + number(y + 2) +
+      out += "<path d=\"M" + coordinate(x + 2) + ' ' + coordinate(y + 2) +
              "l4 4m0-4l-4 4\" stroke=\"#fff\" stroke-width=\"1.4\"/>";
     }
   }
@@ -105,17 +107,18 @@ class SvgWriter {
     const auto& link = view.layout.links[index];
     const auto& points = link.points;
     const Point last = points.back();
-    std::string path = 'M' + number(points[0].x) + ' ' + number(points[0].y);
+    std::string path =
+        'M' + coordinate(points[0].x) + ' ' + coordinate(points[0].y);
     for (size_t i = 1; i + 2 < points.size(); i += 3) {
       const bool straight = points[i - 1].x == points[i + 2].x;
       if (straight) {
-        path += 'V' + number(points[i + 2].y);
+        path += 'V' + coordinate(points[i + 2].y);
         continue;
       }
       path += 'C';
       for (size_t j = i; j < i + 3; ++j) {
-        path += (j > i ? " " : "") + number(points[j].x) + ' ' +
-                number(points[j].y);
+        path += (j > i ? " " : "") + coordinate(points[j].x) + ' ' +
+                coordinate(points[j].y);
       }
     }
     out += "<path d=\"" + path + '"';
@@ -125,7 +128,7 @@ class SvgWriter {
     }
     out += "/>";
     if (link.whole && view.boxes[link.to].type != BoxType::kPort) {
-      out += "<path d=\"M" + number(last.x) + ' ' + number(last.y) +
+      out += "<path d=\"M" + coordinate(last.x) + ' ' + coordinate(last.y) +
              "l-3.5-7h7z\" fill=\"#8a94a3\" stroke=\"none\"/>";
     }
     if (const size_t count = view.edges[index]; count > 1) {

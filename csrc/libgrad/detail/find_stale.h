@@ -97,7 +97,7 @@ class StaleFinder {
     const auto count = walk_.nodes().size();
     for (Index id = 0; id < count; ++id) {
       auto& node = walk_.node(id);
-      const auto known = class_of(typeid(node));
+      const auto known = known_node(typeid(node));
       if (known.layout != KnownNode::kLeaf) {
         look_at(node, known, id);
       }

@@ -45,7 +45,7 @@ struct Gradients {
 
 /// The largest difference of row `k` of `rows` and `again`, zeros if that is
 /// undefined.
-inline double difference(
+inline double largest_difference(
     const at::Tensor& rows, int64_t k, const at::Tensor& again) {
   if (rows.size(1) == 0) {
     return 0;
@@ -110,8 +110,8 @@ Gradients gradients_of(
     put_gradients(problem, result, k, backward({seed}));
     const auto again = backward({seed});
     for (size_t j = 0; result.sizes && j < again.size(); ++j) {
-      result.difference =
-          std::max(result.difference, difference(result.rows[j], k, again[j]));
+      result.difference = std::max(
+          result.difference, largest_difference(result.rows[j], k, again[j]));
     }
   }
   return result;

@@ -44,9 +44,9 @@ inline constexpr const char* kFastNote =
   error.message += text(
       kFastNote,
       "analytic ",
-      number(analytic),
+      complex_words(analytic),
       ", numeric ",
-      number(numeric),
+      complex_words(numeric),
       " for one of them. ");
   if (error.worst.empty()) {
     error.advice =

@@ -66,7 +66,7 @@ inline variable_list slopes_along(
   const auto evaluate = [&](int64_t k, double step, const variable_list& to) {
     moved.one(k, step * axis);
     const auto outputs =
-        evaluate_moved(problem, eps, place_of(input.sizes(), k));
+        evaluate_moved(problem, eps, unravel_index(input.sizes(), k));
     for (size_t v = 0; v < to.size(); ++v) {
       put_row(to[v], k, outputs[problem.valued[v]]);
     }
@@ -115,7 +115,7 @@ inline Slopes numeric_jacobians(const Problem& problem, size_t j) {
 /// What a part of an output is looked at alone for; both for a real one.
 enum class Part { whole, real, imaginary };
 
-inline const char* name(Part part) {
+inline const char* part_name(Part part) {
   switch (part) {
     case Part::real:
       return "real";

@@ -81,7 +81,7 @@ struct Problem {
 };
 
 /// Warns of, and refuses, inputs as torch does.
-inline void check_inputs(const Problem& problem) {
+inline void check_problem(const Problem& problem) {
   const double eps = problem.options.eps;
   TORCH_CHECK_VALUE(
       std::isfinite(eps) && eps != 0,
@@ -153,7 +153,7 @@ inline void evaluate_problem(Problem& problem) {
       problem.wrt.push_back(i);
     }
   }
-  check_inputs(problem);
+  check_problem(problem);
   problem.outputs = problem.f(problem.inputs);
   for (size_t o = 0; o < problem.outputs.size(); ++o) {
     const auto& output = problem.outputs[o];

@@ -26,7 +26,7 @@ inline std::string headline(const Problem& problem, const Subject& at) {
   if (at.part != Part::whole) {
     said = text(
         "While considering the ",
-        name(at.part),
+        part_name(at.part),
         " part of complex ",
         at.forward ? "inputs" : "outputs",
         " only, ");
@@ -69,10 +69,10 @@ inline std::string side_by_side(const GradcheckError& error) {
     out << '\n';
     cell(index_text(entry.output), 12);
     cell(index_text(entry.input), 12);
-    cell(number(entry.analytic), 14);
-    cell(number(entry.numeric), 14);
-    cell(number(entry.error), 14);
-    out << number(entry.allowed);
+    cell(complex_words(entry.analytic), 14);
+    cell(complex_words(entry.numeric), 14);
+    cell(complex_words(entry.error), 14);
+    out << complex_words(entry.allowed);
   }
   out << '\n';
   return out.str();
@@ -83,8 +83,8 @@ inline std::string sweep_text(const GradcheckError& error) {
   out << "The numeric derivative of the worst entry, by eps:\n";
   for (const auto& step : error.sweep) {
     out << "  eps " << std::setw(6) << std::left << step.eps << ' '
-        << std::setw(14) << number(step.numeric) << " error "
-        << number(step.error) << (step.agrees ? "  agrees" : "") << '\n';
+        << std::setw(14) << complex_words(step.numeric) << " error "
+        << complex_words(step.error) << (step.agrees ? "  agrees" : "") << '\n';
   }
   return out.str() + error.advice;
 }
@@ -102,7 +102,7 @@ inline GradcheckError describe_difference(
   error.forward_mode = at.forward;
   error.output = at.o;
   error.input = problem.wrt[at.j];
-  error.part = name(at.part);
+  error.part = part_name(at.part);
   error.wrong = static_cast<int64_t>(all.size());
   error.entries = numeric.numel();
   error.analytic = analytic;
@@ -110,8 +110,8 @@ inline GradcheckError describe_difference(
   keep_worst(all, tolerance, kShown);
   for (const auto& one : all) {
     error.worst.push_back(
-        {place_of(problem.outputs[at.o].sizes(), one.column),
-         place_of(problem.input(at.j).sizes(), one.row),
+        {unravel_index(problem.outputs[at.o].sizes(), one.column),
+         unravel_index(problem.input(at.j).sizes(), one.row),
          one.analytic,
          one.numeric,
          one.error(),

@@ -112,7 +112,7 @@ inline variable_list with_graph(const variable_list& tensors) {
 }
 
 /// Random vectors for the outputs of `f`, as gradgradcheck takes them.
-inline variable_list random_vectors(
+inline variable_list random_grad_outputs(
     const ListFunction& f, const variable_list& inputs, bool contiguous) {
   Draw draw;
   variable_list vectors;
@@ -171,7 +171,7 @@ inline bool gradgradcheck_in(
   check_options(options);
   const auto vectors =
       grad_outputs.empty()
-          ? random_vectors(f, inputs, !options.gen_non_contig_grad_outputs)
+          ? random_grad_outputs(f, inputs, !options.gen_non_contig_grad_outputs)
           : grad_outputs;
   const auto g = gradient_function(f, inputs, vectors);
   auto all = inputs;

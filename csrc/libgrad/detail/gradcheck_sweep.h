@@ -66,7 +66,7 @@ inline std::vector<GradcheckStep> sweep(
   return steps;
 }
 
-inline std::string number(const Complex& value) {
+inline std::string complex_words(const Complex& value) {
   std::ostringstream out;
   out.precision(6);
   out << value.real();
@@ -109,7 +109,7 @@ inline std::string blame(
       " to ",
       stable.back().eps,
       " the numeric derivative stays ",
-      number(numeric),
+      complex_words(numeric),
       ", so ",
       culprit,
       " is wrong");
@@ -120,7 +120,8 @@ inline std::string blame(
     return said + ": it gives something where there is nothing.";
   }
   const auto ratio = analytic / numeric;
-  return said + text(": it is ", number(ratio), " times what it should be.");
+  return said +
+         text(": it is ", complex_words(ratio), " times what it should be.");
 }
 
 /// What to do about an entry with these steps.

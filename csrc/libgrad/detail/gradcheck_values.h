@@ -51,7 +51,7 @@ inline int64_t offset_of(const at::Tensor& tensor, int64_t k) {
 }
 
 /// The indices of element `k` of a tensor of `shape`.
-inline std::vector<int64_t> place_of(at::IntArrayRef shape, int64_t k) {
+inline std::vector<int64_t> unravel_index(at::IntArrayRef shape, int64_t k) {
   std::vector<int64_t> place(shape.size());
   for (size_t d = shape.size(); d-- > 0;) {
     place[d] = k % shape[d];

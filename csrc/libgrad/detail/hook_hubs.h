@@ -56,7 +56,7 @@ struct TensorHub {
   }
 };
 
-inline std::shared_ptr<TensorHooks> hooks_of(const at::Tensor& tensor) {
+inline std::shared_ptr<TensorHooks> hooks_on_tensor(const at::Tensor& tensor) {
   auto& meta = *torch::autograd::impl::get_autograd_meta(tensor);
   if (meta.cpp_hooks_list_) {
     for (const auto& hook : *meta.cpp_hooks_list_) {

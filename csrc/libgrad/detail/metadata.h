@@ -32,7 +32,7 @@ inline std::string in_words(const Metadata& tensor) {
 
 /// What is different between what was saved in forward and now; empty when
 /// nothing is. Tensors themselves are compared when `each`.
-inline std::string difference(
+inline std::string metadata_difference(
     std::span<const Metadata> saved,
     const std::vector<at::Tensor>& now,
     bool each) {

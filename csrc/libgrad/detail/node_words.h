@@ -108,7 +108,7 @@ class NodeDictionary {
     if (recent.type != &type) {
       const auto [found, is_new] = classes_.try_emplace(&type);
       if (is_new) {
-        found->second.known = class_of(type);
+        found->second.known = known_node(type);
       }
       recent = {&type, &found->second};
     }

@@ -47,7 +47,7 @@ inline OutputsAndProduct finished(
     bool create_graph,
     bool strict) {
   if (strict) {
-    check_gradients(call, result.product, stage, create_graph);
+    check_strict_gradients(call, result.product, stage, create_graph);
   }
   fill_zeros(result.product, like);
   return {

@@ -216,7 +216,7 @@ inline variable_list read_gradients(const PythonNode& node, PyObject* result) {
 
 inline variable_list call_backward(PythonNode& node, variable_list&& grads) {
   auto ctx = checked(Py_NewRef(node.pyobj_slot()->load_pyobj()));
-  auto function = user_backward(class_of(ctx));
+  auto function = user_backward(forward_class(ctx));
   CallArguments args(grads.size() + 1);
   args.borrow(ctx);
   add_gradients(args, grads, node.context()->boxed_grads_call);

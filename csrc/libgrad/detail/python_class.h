@@ -55,7 +55,7 @@ inline THPObjectPtr attribute(PyObject* object, const py::object& name) {
 }
 
 /// The class that ctx belongs to.
-inline THPObjectPtr class_of(PyObject* ctx) {
+inline THPObjectPtr forward_class(PyObject* ctx) {
   return attribute(
       reinterpret_cast<PyObject*>(Py_TYPE(ctx)),
       FunctionNames::get().forward_cls);

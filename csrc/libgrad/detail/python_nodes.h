@@ -62,7 +62,7 @@ inline std::string read_py_node(RawNode& node, SavedSink sink) {
   }
   const auto& ctx = *reinterpret_cast<THPFunction*>(object);
   for (size_t i = 0; i < ctx.saved_variables.size(); ++i) {
-    sink(place_of(
+    sink(saved_place(
         ctx.saved_variables[i], "saved_tensors", static_cast<Index>(i)));
   }
   read_attributes(object, sink);
@@ -124,7 +124,7 @@ inline void read_checkpoint(py::handle unpack, SavedSink sink) {
   Index i = 0;
   for (const auto& arg : args) {
     if (py::isinstance<SavedVariable>(arg)) {
-      sink(place_of(arg.cast<const SavedVariable&>(), "checkpoint.args", i));
+      sink(saved_place(arg.cast<const SavedVariable&>(), "checkpoint.args", i));
     }
     ++i;
   }

@@ -80,7 +80,7 @@ struct SavedPlace {
 };
 
 /// What `saved` says of itself, under the name `field`.
-inline SavedPlace place_of(
+inline SavedPlace saved_place(
     const SavedVariable& saved,
     std::string_view field,
     Index index = kNothing) {

@@ -62,7 +62,7 @@ inline void read_pack(
     return;
   }
   if (const auto* const kept = hooked->kept()) {
-    const auto held = place_of(*kept, "");
+    const auto held = saved_place(*kept, "");
     if (held.tensor != nullptr) {
       sink(held);
     } else if (held.packed != nullptr) {  // by the hooks around
@@ -73,7 +73,7 @@ inline void read_pack(
   if (shared != nullptr && hooks.emplace(shared, 0).second) {
     shared->each_kept(
         [&](const SavedVariable& tensor, std::string_view name, size_t place) {
-          auto held = place_of(
+          auto held = saved_place(
               tensor,
               name.empty() ? "checkpoint.args" : "checkpoint.save",
               static_cast<Index>(place));
@@ -130,7 +130,7 @@ inline bool saves_nothing(const std::type_info& type) {
   return false;
 }
 
-inline KnownNode class_of(const std::type_info& type) {
+inline KnownNode known_node(const std::type_info& type) {
   if (const auto found = operator_nodes().find(type);
       found != operator_nodes().end()) {
     return {KnownNode::kTable, found->second};
@@ -156,12 +156,12 @@ inline void read_table(
   for (uint32_t i = table.first; i < table.end; ++i) {
     const auto& field = kSavedFields[i];
     if (field.one != nullptr) {
-      sink(place_of(node.*field.one, field.name));
+      sink(saved_place(node.*field.one, field.name));
       continue;
     }
     const auto& list = node.*field.list;
     for (size_t j = 0; j < list.size(); ++j) {
-      sink(place_of(list[j], field.name, static_cast<Index>(j)));
+      sink(saved_place(list[j], field.name, static_cast<Index>(j)));
     }
     if (field.released != nullptr && node.*field.released) {
       sink({.field = field.name, .state = SavedState::kReleased});
@@ -180,7 +180,7 @@ inline std::string read_cpp_node(RawNode& node, SavedSink sink) {
       reinterpret_cast<torch::autograd::CppNode<AnyFunction>&>(node).ctx_;
   const auto& saved = Context::variables(ctx);
   for (size_t i = 0; i < saved.size(); ++i) {
-    sink(place_of(saved[i], "saved_tensors", static_cast<Index>(i)));
+    sink(saved_place(saved[i], "saved_tensors", static_cast<Index>(i)));
   }
   for (const auto& [key, value] : ctx.saved_data) {
     const std::string field = "saved_data." + key;
@@ -217,7 +217,7 @@ inline std::string read_saved(
     case KnownNode::kCopySlices: {
       const auto& inner =
           static_cast<torch::autograd::CopySlices&>(node).fn;  // null: freed
-      return inner ? read_saved(*inner, class_of(typeid(*inner)), sink)
+      return inner ? read_saved(*inner, known_node(typeid(*inner)), sink)
                    : "a backward freed the operator that wrote into the view";
     }
     default:

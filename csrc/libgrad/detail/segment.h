@@ -215,7 +215,7 @@ class Segment : public std::enable_shared_from_this<Segment>,
       const auto expected =
           early ? std::span(saved_).first(count) : std::span(saved_);
       const auto text =
-          difference(expected, *found, options_.determinism_check);
+          metadata_difference(expected, *found, options_.determinism_check);
       if (!text.empty()) {
         refuse_("checkpoint: " + text);
       }

@@ -91,7 +91,7 @@ inline std::string independent(Stage stage, size_t i) {
 
 /// Throws for gradients that are not there, and with `create_graph` for those
 /// that cannot be differentiated.
-inline void check_gradients(
+inline void check_strict_gradients(
     const Call& call,
     const variable_list& grads,
     Stage stage,
