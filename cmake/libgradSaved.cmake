@@ -1,12 +1,12 @@
 # Which tensors the nodes of LibTorch's own operators save, as a C++ header: a table made from
-# the declarations of one torch, for <libgrad/detail/saved_nodes.h>.
+# the declarations of one torch, for <libgrad/torch/saved/of_node.h>.
 #
-# libgrad_write_saved_table(folder) writes folder/libgrad/detail/saved_table.h for the torch
+# libgrad_write_saved_table(folder) writes folder/libgrad/torch/saved/table.h for the torch
 # that libgradTorch.cmake found.
 function(libgrad_write_saved_table folder)
   set(torch_minor "${libgrad_TORCH_MINOR}")
   set(declarations "${libgrad_TORCH_DIR}/include/torch/csrc/autograd/generated/Functions.h")
-  set(out "${folder}/libgrad/detail/saved_table.h")
+  set(out "${folder}/libgrad/torch/saved/table.h")
   file(STRINGS "${declarations}" lines
     REGEX "^struct TORCH_API [A-Za-z0-9_]+ : public |^ +(std::vector<)?SavedVariable>? [A-Za-z0-9_]+;")
   string(REPLACE "." " && TORCH_VERSION_MINOR == " version "TORCH_VERSION_MAJOR == ${torch_minor}")
@@ -39,12 +39,12 @@ function(libgrad_write_saved_table folder)
       "${torch_minor} is none that libgrad knows")
   endif()
   file(WRITE "${out}.new" "\
-/// libgrad/detail/saved_table.h -- the tensors that LibTorch's nodes save.
+/// libgrad/torch/saved/table.h -- the tensors that LibTorch's nodes save.
 /// Made by CMake from torch/csrc/autograd/generated/Functions.h of torch ${torch_minor}.
 
 #pragma once
 
-#include <libgrad/detail/saved_field.h>
+#include <libgrad/torch/saved/field.h>
 
 #include <torch/csrc/autograd/generated/Functions.h>
 #include <torch/headeronly/version.h>

@@ -23,7 +23,7 @@ PROJECTS = sorted(path.parent.name for path in EXAMPLES.glob("*/CMakeLists.txt")
 HAS_BACKEND = importlib.util.find_spec("scikit_build_core") is not None
 INCLUDE = Path(libgrad.include_dir())
 HEADERS = sorted(path.relative_to(INCLUDE).as_posix() for path in INCLUDE.rglob("*.h"))
-WITH_PYTHON = {"libgrad/python.h", *(h for h in HEADERS if "detail/python_" in h)}
+WITH_PYTHON = {"libgrad/python.h", *(h for h in HEADERS if h.startswith("libgrad/python/"))}
 CXX = os.environ.get("CXX", "c++")
 
 
@@ -34,7 +34,7 @@ def first_include(header: str) -> str:
 
 
 # Compiled alone elsewhere: as tests/cpp is built, and by tests/test_inline.py.
-ELSEWHERE = {"libgrad/libgrad.h", "libgrad/python.h", "libgrad/detail/inline.h"}
+ELSEWHERE = {"libgrad/libgrad.h", "libgrad/python.h", "libgrad/function/inline.h"}
 STARTED_WITH = {
     first_include(h) for h in HEADERS if (h in WITH_PYTHON) <= (first_include(h) in WITH_PYTHON)
 }

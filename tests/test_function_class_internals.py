@@ -1,4 +1,4 @@
-"""What libgrad/detail/python_{function,class,calls}.h rely on: fails when torch changes it."""
+"""What bindings/function_class/{node,class,calls}.h rely on: fails when torch changes it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 /// What `python -m libgrad demo` and benchmarks/ need of C++: a Function to
 /// train with, and the loops that a call from Python is measured against.
 
-#include "bindings.h"
+#include "bindings/bindings.h"
 
 #include <libgrad/functional.h>
 #include <libgrad/python.h>

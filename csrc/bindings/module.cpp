@@ -1,4 +1,4 @@
-#include "bindings.h"
+#include "bindings/bindings.h"
 
 PYBIND11_MODULE(_C, m) {
   py::options options;

@@ -3,11 +3,11 @@
 
 #pragma once
 
+#include <libgrad/chain/measure.h>
+#include <libgrad/chain/plan.h>
+#include <libgrad/chain/run.h>
+#include <libgrad/chain/table.h>
 #include <libgrad/checkpoint.h>
-#include <libgrad/detail/chain_plan.h>
-#include <libgrad/detail/chain_run.h>
-#include <libgrad/detail/chain_table.h>
-#include <libgrad/detail/measure_chain.h>
 
 #include <optional>
 

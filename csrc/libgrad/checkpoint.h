@@ -2,8 +2,8 @@
 
 #pragma once
 
-#include <libgrad/detail/revolve.h>
-#include <libgrad/detail/segment.h>
+#include <libgrad/checkpoint/revolve.h>
+#include <libgrad/checkpoint/segment.h>
 
 namespace libgrad {
 

@@ -2,10 +2,10 @@
 
 #pragma once
 
-#include <libgrad/detail/draw_words.h>
-#include <libgrad/detail/engine_order.h>
-#include <libgrad/detail/shortest_edit.h>
-#include <libgrad/detail/snapshot.h>
+#include <libgrad/graph/engine_order.h>
+#include <libgrad/graph/snapshot.h>
+#include <libgrad/graph/words.h>
+#include <libgrad/questions/shortest_edit.h>
 
 #include <algorithm>
 #include <map>

@@ -2,10 +2,10 @@
 
 #pragma once
 
-#include <libgrad/detail/find_stale.h>
-#include <libgrad/detail/finding.h>
-#include <libgrad/detail/finding_text.h>
-#include <libgrad/detail/spy.h>
+#include <libgrad/doctor/find_stale.h>
+#include <libgrad/doctor/finding.h>
+#include <libgrad/doctor/report.h>
+#include <libgrad/doctor/spy.h>
 #include <libgrad/graph.h>
 #include <libgrad/record.h>
 

@@ -2,11 +2,11 @@
 
 #pragma once
 
-#include <libgrad/detail/draw_dot.h>
-#include <libgrad/detail/draw_html.h>
-#include <libgrad/detail/draw_json.h>
-#include <libgrad/detail/draw_picture.h>
-#include <libgrad/detail/draw_text.h>
+#include <libgrad/draw/json.h>
+#include <libgrad/draw/page/html.h>
+#include <libgrad/draw/picture/dot.h>
+#include <libgrad/draw/picture/picture.h>
+#include <libgrad/draw/tree/text.h>
 #include <libgrad/graph.h>
 
 #include <map>

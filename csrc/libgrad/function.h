@@ -18,8 +18,8 @@
 
 #pragma once
 
-#include <libgrad/detail/forward_mode.h>
-#include <libgrad/detail/kernel.h>
+#include <libgrad/function/forward_mode.h>
+#include <libgrad/function/kernel.h>
 
 namespace libgrad {
 

@@ -9,9 +9,9 @@
 
 #pragma once
 
-#include <libgrad/detail/strategy.h>
+#include <libgrad/functional/matrix.h>
 
-#include <libgrad/detail/products.h>
+#include <libgrad/functional/products.h>
 
 namespace libgrad {
 

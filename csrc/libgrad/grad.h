@@ -2,9 +2,9 @@
 
 #pragma once
 
-#include <libgrad/detail/edges.h>
-#include <libgrad/detail/seeds.h>
-#include <libgrad/detail/vmap.h>
+#include <libgrad/grad/seeds.h>
+#include <libgrad/torch/autograd/edges.h>
+#include <libgrad/torch/transforms/vmap.h>
 
 #include <ATen/Functions.h>  // zeros_like
 #include <torch/csrc/autograd/autograd.h>

@@ -8,7 +8,7 @@
 
 #pragma once
 
-#include <libgrad/detail/gradcheck_run.h>
+#include <libgrad/gradcheck/run.h>
 
 #include <libgrad/functional.h>
 

@@ -3,8 +3,8 @@
 
 #pragma once
 
-#include <libgrad/detail/hook_hubs.h>
-#include <libgrad/detail/multi_hook.h>
+#include <libgrad/hooks/hubs.h>
+#include <libgrad/hooks/multi.h>
 
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 

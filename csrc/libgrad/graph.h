@@ -2,11 +2,11 @@
 
 #pragma once
 
-#include <libgrad/detail/describe.h>
-#include <libgrad/detail/edges.h>
-#include <libgrad/detail/node_names.h>
-#include <libgrad/detail/snapshot.h>
-#include <libgrad/detail/take_graph.h>
+#include <libgrad/base/describe.h>
+#include <libgrad/graph/snapshot.h>
+#include <libgrad/graph/take.h>
+#include <libgrad/torch/autograd/edges.h>
+#include <libgrad/torch/autograd/node_names.h>
 
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 

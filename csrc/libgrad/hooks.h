@@ -3,10 +3,10 @@
 
 #pragma once
 
-#include <libgrad/detail/hook_engine.h>
-#include <libgrad/detail/paging.h>
-#include <libgrad/detail/pinned_copy.h>
 #include <libgrad/gradient_hooks.h>
+#include <libgrad/hooks/disk.h>
+#include <libgrad/hooks/pinned_copy.h>
+#include <libgrad/torch/saved/hook_engine.h>
 
 #include <filesystem>
 #include <optional>

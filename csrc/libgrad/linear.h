@@ -3,7 +3,7 @@
 
 #pragma once
 
-#include <libgrad/detail/linear_map.h>
+#include <libgrad/functional/linear_map.h>
 
 #include <libgrad/functional.h>
 

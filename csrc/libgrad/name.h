@@ -2,8 +2,8 @@
 
 #pragma once
 
-#include <libgrad/detail/name_tag.h>
-#include <libgrad/detail/op_watcher.h>
+#include <libgrad/torch/autograd/name_tag.h>
+#include <libgrad/torch/dispatch/op_watcher.h>
 
 namespace libgrad {
 

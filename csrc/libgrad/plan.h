@@ -2,9 +2,9 @@
 
 #pragma once
 
-#include <libgrad/detail/dry_run.h>
-#include <libgrad/detail/plan_text.h>
-#include <libgrad/detail/snapshot.h>
+#include <libgrad/graph/snapshot.h>
+#include <libgrad/questions/dry_run.h>
+#include <libgrad/questions/plan_text.h>
 
 #include <c10/util/Exception.h>
 

@@ -5,9 +5,9 @@
 
 #include <libgrad/function.h>
 
-#include <libgrad/detail/announce.h>
-#include <libgrad/detail/python_tensors.h>
-#include <libgrad/detail/vmap.h>
+#include <libgrad/python/arguments.h>
+#include <libgrad/torch/dispatch/record_function.h>
+#include <libgrad/torch/transforms/vmap.h>
 
 #include <ATen/TensorOperators.h>  // x * y, which few Functions do without
 #include <torch/csrc/Exceptions.h>

@@ -2,8 +2,8 @@
 
 #pragma once
 
-#include <libgrad/detail/announced.h>
-#include <libgrad/detail/origins.h>
+#include <libgrad/record/calls.h>
+#include <libgrad/record/origins.h>
 
 #include <atomic>
 #include <source_location>

@@ -2,10 +2,10 @@
 
 #pragma once
 
-#include <libgrad/detail/absence.h>
-#include <libgrad/detail/find_tensor.h>
-#include <libgrad/detail/live_nodes.h>
-#include <libgrad/detail/module_paths.h>
+#include <libgrad/questions/absence.h>
+#include <libgrad/questions/find_tensor.h>
+#include <libgrad/questions/live_nodes.h>
+#include <libgrad/questions/module_paths.h>
 
 #include <string>
 #include <string_view>

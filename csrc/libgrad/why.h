@@ -2,12 +2,12 @@
 
 #pragma once
 
-#include <libgrad/detail/absence.h>
-#include <libgrad/detail/describe.h>
-#include <libgrad/detail/find_tensor.h>
-#include <libgrad/detail/path_count.h>
-#include <libgrad/detail/path_text.h>
-#include <libgrad/detail/paths.h>
+#include <libgrad/base/describe.h>
+#include <libgrad/questions/absence.h>
+#include <libgrad/questions/find_tensor.h>
+#include <libgrad/questions/path_count.h>
+#include <libgrad/questions/path_text.h>
+#include <libgrad/questions/paths.h>
 
 #include <string>
 #include <utility>

@@ -178,7 +178,7 @@ def _flags(what: str, flags: object) -> tuple[str, ...]:
 
 
 _MAIN = """\
-#include <libgrad/detail/inline.h>
+#include <libgrad/function/inline.h>
 {operators}
 using at::Tensor;
 using at::TensorList;

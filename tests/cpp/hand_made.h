@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include <libgrad/detail/snapshot.h>
+#include <libgrad/graph/snapshot.h>
 
 #include <initializer_list>
 #include <string>

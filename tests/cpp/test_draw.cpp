@@ -3,8 +3,8 @@
 #include "check.h"
 #include "hand_made_models.h"
 
-#include <libgrad/detail/draw_groups.h>
-#include <libgrad/detail/draw_text.h>
+#include <libgrad/draw/fold/groups.h>
+#include <libgrad/draw/tree/text.h>
 
 #include <algorithm>
 #include <numeric>

@@ -3,7 +3,7 @@
 #include "check.h"
 #include "hand_made_models.h"
 
-#include <libgrad/detail/draw_picture.h>
+#include <libgrad/draw/picture/picture.h>
 
 #include <algorithm>
 #include <array>

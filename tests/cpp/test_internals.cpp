@@ -3,9 +3,9 @@
 #include "check.h"
 #include "tensors.h"
 
-#include <libgrad/detail/vmap.h>
 #include <libgrad/grad.h>
 #include <libgrad/gradcheck.h>
+#include <libgrad/torch/transforms/vmap.h>
 
 #include <c10/core/impl/LocalDispatchKeySet.h>
 

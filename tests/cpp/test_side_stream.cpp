@@ -1,5 +1,5 @@
-/// libgrad/detail/side_stream.h and pinned_copy.h: tensors are copied to the
-/// host and back while an accelerator computes.
+/// libgrad/torch/memory/side_stream.h and pinned_copy.h: tensors are copied to
+/// the host and back while an accelerator computes.
 
 #include "check.h"
 #include "fake_kernels.h"

@@ -1,0 +1,295 @@
+/// bindings/function_class/node.h -- the node of a Function that is written
+/// in Python. Needs Python and torch 2.13: before, it defines nothing.
+///
+/// Relies on (covered by tests/test_function_class_internals.py):
+/// - Function<T>::apply makes a CppNode<T>, calls T::forward with its context
+///   and finds to_optional, _wrap_outputs and to_output_type by the types of
+///   their arguments; an explicit CppNode<T> is a friend of AutogradContext;
+/// - a THPFunction is plain data whose `cdata` may be any Node, so that what
+///   torch does with a grad_fn of its own Functions works for ours;
+/// - PyObjectPreservation ties that object and its node together, for the
+///   garbage collector as well;
+/// - THPFunction's type frees and traverses what `new_context` puts into it.
+
+#pragma once
+
+#include <torch/headeronly/version.h>
+
+#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 13
+#define LIBGRAD_HAS_PYTHON_FUNCTION 1
+
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/python_cpp_function.h>
+#include <torch/csrc/autograd/python_function.h>
+#include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/utils/pybind.h>
+#include <torch/csrc/utils/pyobject_preservation.h>
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace libgrad::detail {
+
+using Impls = std::unordered_set<at::TensorImpl*>;
+using torch::autograd::variable_list;
+
+[[noreturn]] inline void throw_python_error() {
+  python_error error;
+  error.persist();  // it may cross the engine, and threads
+  throw std::move(error);
+}
+
+/// `object`, or the Python exception that it failed with.
+inline THPObjectPtr checked(PyObject* object) {
+  if (!object) {
+    throw_python_error();
+  }
+  return THPObjectPtr(object);
+}
+
+/// One call of `apply`; lives on its stack.
+struct PythonCall {
+  PyObject* cls;
+  PyObject* const* args;
+  size_t count;
+  bool is_executable = false;
+  bool has_setup_context = false;
+  std::vector<bool> is_variable{};
+  variable_list tensors{};    // the arguments that are tensors
+  THPObjectPtr needs_grad{};  // tuple
+  THPObjectPtr context{};     // a THPFunction: what Python calls ctx
+  THPObjectPtr result{};      // what forward returned
+  variable_list to_save{};    // undefined for None
+  Impls outputs{};            // when there is a node for them
+  Impls saved_by_setup{};     // tensors that setup_context saves
+
+  THPFunction* ctx() { return reinterpret_cast<THPFunction*>(context.get()); }
+};
+
+/// The results of forward, those that are not tensors left out.
+struct PythonOutputs {
+  PythonCall* call = nullptr;
+  std::vector<std::optional<at::Tensor>> tensors{};
+
+  auto begin() { return tensors.begin(); }
+  auto end() { return tensors.end(); }
+  size_t size() const { return tensors.size(); }
+};
+
+/// The C++ Function that runs every Function of Python.
+struct PythonFunction : torch::autograd::Function<PythonFunction> {
+  static PythonOutputs forward(
+      torch::autograd::AutogradContext* ctx,
+      PythonCall* call,
+      at::TensorList inputs);
+};
+
+using PythonNode = torch::autograd::CppNode<PythonFunction>;
+
+/// Python's side of a run of `node` by the engine; with the GIL.
+variable_list call_backward(PythonNode& node, variable_list&& grads);
+/// Calls jvp of the class; with the GIL.
+variable_list call_jvp(
+    PythonCall& call,
+    const variable_list& inputs,
+    const variable_list& tangents);
+
+}  // namespace libgrad::detail
+
+/// The node: as LibTorch's, but named after the class in Python, and without
+/// the lock while Python runs, since the GIL's order would be the wrong one.
+template <>
+struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
+    : public torch::autograd::Node {
+  std::string name() const override {
+    auto* object = pyobj_slot()->load_pyobj();
+    return object ? Py_TYPE(object)->tp_name : "libgrad::PythonFunction";
+  }
+
+  THPFunction* context() const {
+    return reinterpret_cast<THPFunction*>(pyobj_slot()->load_pyobj());
+  }
+
+  variable_list apply(variable_list&& grads) override {
+    at::OptionalDeviceGuard device_guard;
+    const auto* ctx = context();
+    for (size_t i = 0; i < grads.size(); ++i) {
+      const bool no_gradient = input_metadata(i).was_default_constructed();
+      if (!grads[i].defined() && ctx->materialize_grads &&
+          (!no_gradient || ctx->materialize_non_diff_grads)) {
+        grads[i] = output_info_[i].zeros(device_guard);
+      }
+    }
+    pybind11::gil_scoped_acquire gil;
+    return libgrad::detail::call_backward(*this, std::move(grads));
+  }
+
+  void release_variables() override {
+    std::vector<SavedVariable> released;  // freed after the lock
+    std::lock_guard<std::mutex> lock(mutex_);
+    released.swap(ctx_.saved_variables_);
+    ctx_.has_freed_buffers_ = true;
+  }
+
+  void release_resources() override {
+    Node::release_resources();
+    ctx_.~AutogradContext();
+    new (&ctx_) AutogradContext();
+  }
+
+  bool is_aot_backward() const override {
+    pybind11::gil_scoped_acquire gil;
+    const py::handle object(pyobj_slot()->load_pyobj());
+    return object && py::hasattr(object.attr("_forward_cls"), "_aot_id");
+  }
+
+  void compiled_args(CompiledNodeArgs& /*args*/) const override {
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        false,
+        name(),
+        ": compiled autograd cannot trace the node of a libgrad.Function; "
+        "compile what calls apply(), or derive from torch.autograd.Function");
+  }
+
+  /// The saved tensors; called with the GIL, which a wait lets go of.
+  variable_list unpack(bool clear) {
+    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) {
+      pybind11::gil_scoped_release no_gil;
+      lock.lock();
+    }
+    auto tensors = ctx_.get_saved_variables();
+    if (clear) {
+      ctx_.saved_variables_.clear();
+    }
+    return tensors;
+  }
+
+  std::vector<SavedVariable>& saved_variables() {
+    TORCH_CHECK(!ctx_.has_freed_buffers_, ERR_BACKWARD_TWICE);
+    return ctx_.saved_variables_;
+  }
+
+  static c10::intrusive_ptr<CppNode> of(AutogradContext& ctx) {
+    return c10::static_intrusive_pointer_cast<CppNode>(ctx.grad_fn_.lock());
+  }
+
+  // What Function<T>::apply uses.
+  void set_ctx_grad_fn(const c10::intrusive_ptr<Node>& node) {
+    ctx_.grad_fn_ = node;
+  }
+  /// Saves what is an output without its graph, which would be a cycle.
+  void save_variables_to_ctx() {
+    std::vector<SavedVariable> saved;  // all or, when a hook throws, none
+    saved.reserve(call_->to_save.size());
+    for (const auto& tensor : call_->to_save) {
+      if (tensor.defined()) {
+        auto* impl = tensor.unsafeGetTensorImpl();
+        saved.emplace_back(tensor, call_->outputs.count(impl) > 0);
+      } else {
+        saved.emplace_back();
+      }
+    }
+    ctx_.saved_variables_ = std::move(saved);
+  }
+
+  AutogradContext ctx_;
+  std::vector<bool> is_variable_input_;
+  std::vector<VariableInfo> input_info_;
+  std::vector<VariableInfo> output_info_;
+  libgrad::detail::PythonCall* call_ = nullptr;  // valid while `apply` runs
+};
+
+namespace libgrad::detail {
+
+/// A new ctx of `type` for `node`, which owns it from now on; flags as torch's.
+inline THPObjectPtr new_context(
+    PyTypeObject* type, const c10::intrusive_ptr<PythonNode>& node) {
+  return THPObjectPtr(
+      torch::utils::PyObjectPreservation::get_or_init(
+          *node, [&]() -> PyObject* {
+            auto object = checked(type->tp_alloc(type, 0));  // all zeros
+            auto* ctx = reinterpret_cast<THPFunction*>(object.get());
+            new (&ctx->compiled_autograd_symints) std::vector<c10::SymInt>();
+            new (&ctx->output_info)
+                std::vector<torch::autograd::VariableInfo>();
+            new (&ctx->input_info) std::vector<torch::autograd::VariableInfo>();
+            new (&ctx->saved_variables)
+                std::vector<torch::autograd::SavedVariable>();
+            new (&ctx->is_variable_input) std::vector<bool>();
+            new (&ctx->cdata) c10::intrusive_ptr<torch::autograd::Node>(node);
+            ctx->materialize_grads = true;
+            ctx->materialize_non_diff_grads = true;
+            return object.release();
+          }));
+}
+
+/// The node of a ctx, or null when it is one of torch's own.
+inline PythonNode* python_node(const THPFunction* ctx) {
+  auto* node = ctx->cdata.get();
+  return node && typeid(*node) == typeid(PythonNode)
+             ? static_cast<PythonNode*>(node)
+             : nullptr;
+}
+
+// Function<PythonFunction>::apply finds these three.
+
+inline const PythonOutputs& to_optional(const PythonOutputs& outputs) {
+  return outputs;
+}
+
+template <class T>
+  requires std::is_same_v<T, PythonOutputs>
+T to_output_type(PythonOutputs& outputs) {
+  return std::move(outputs);
+}
+
+/// As LibTorch's, with the class's jvp instead of an error.
+template <class... Rest>
+PythonOutputs _wrap_outputs(
+    const variable_list& inputs,
+    const Impls& non_differentiable,
+    const Impls& dirty,
+    const PythonOutputs& outputs,
+    const c10::intrusive_ptr<PythonNode>& node,
+    const torch::autograd::_jvp_fn_t& /*refuses*/,
+    const Impls& /*none*/,
+    const torch::autograd::_view_as_self_fn_t& /*in C++*/,
+    bool /*pure_view*/,
+    Rest&&... rest) {
+  const auto view_as_self = [](const at::Tensor& x) {
+    auto self = checked(THPVariable_Wrap(x));  // a subclass has its own
+    return THPVariable_Unpack(
+        checked(PyObject_CallMethod(self, "view_as", "O", self.get())).get());
+  };
+  auto& call = *outputs.call;
+  PythonOutputs wrapped{
+      outputs.call,
+      torch::autograd::_wrap_outputs(
+          inputs,
+          non_differentiable,
+          dirty,
+          outputs.tensors,
+          node,
+          [&call](variable_list primals, variable_list tangents) {
+            return call_jvp(call, primals, tangents);
+          },
+          call.saved_by_setup,
+          view_as_self,
+          call.ctx()->pure_view,
+          std::forward<Rest>(rest)...)};
+  for (const auto& output : wrapped.tensors) {
+    if (node && output.has_value()) {
+      call.outputs.insert(output->unsafeGetTensorImpl());
+    }
+  }
+  return wrapped;
+}
+
+}  // namespace libgrad::detail
+
+#endif

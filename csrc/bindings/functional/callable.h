@@ -1,0 +1,94 @@
+/// A Python function where the C++ library wants one.
+
+#pragma once
+
+#include "bindings/python/nest.h"
+
+#include "bindings/python/torch_objects.h"
+
+#include <libgrad/functional.h>
+
+#include <functional>
+#include <optional>
+
+/// Calls a Python function with tensors grouped as the caller's inputs, and
+/// remembers how it grouped what it returned. Lives on the stack of the call:
+/// `reference` gives what the C++ library takes.
+class PythonFunction {
+ public:
+  /// What is done with the outputs before C++ sees their tensors.
+  using Inspect = std::function<void(const Nest& outputs)>;
+
+  PythonFunction(
+      py::handle function,
+      const char* caller,
+      const Nest& inputs,
+      Inspect inspect = {})
+      : function_(function),
+        caller_(caller),
+        inputs_(inputs),
+        inspect_(std::move(inspect)) {}
+
+  /// Takes the GIL; Python's exceptions pass through as they are.
+  torch::autograd::variable_list operator()(
+      const torch::autograd::variable_list& inputs) {
+    py::gil_scoped_acquire gil;
+    outputs_ = Nest::read(
+        inputs_.pass(function_, inputs),
+        caller_,
+        "outputs of the user-provided function");
+    if (inspect_) {
+      inspect_(*outputs_);
+    }
+    return outputs_->take();
+  }
+
+  libgrad::Callable reference() { return std::ref(*this); }
+
+  /// How the outputs of the last call were grouped.
+  const Nest& outputs() const { return *outputs_; }
+
+ private:
+  py::handle function_;
+  const char* caller_;
+  const Nest& inputs_;
+  Inspect inspect_;
+  std::optional<Nest> outputs_;
+};
+
+/// True for an argument that is there, and not None.
+inline bool is_given(PyObject* argument) {
+  return argument != nullptr && argument != Py_None;
+}
+
+/// Runs `work` without the GIL, as the engine demands.
+template <class Work>
+auto unlocked(const Work& work) {
+  libgrad::detail::ContextStash<> context;
+  py::gil_scoped_release no_gil;
+  return work();
+}
+
+/// Refuses a tuple, also of one, where one tensor is wanted.
+inline auto single_output(const char* function) {
+  return [function](const Nest& outputs) {
+    TORCH_CHECK(
+        outputs.is_single(),
+        function,
+        ": The function given to ",
+        function,
+        " should return a single Tensor, but it returned a tuple or another "
+        "nest of them");
+  };
+}
+
+/// `matrix` as Python groups outputs, and in each of them inputs.
+inline py::object grouped(
+    const Nest& outer, const Nest& inner, const libgrad::Matrix& matrix) {
+  std::vector<py::object> rows;
+  rows.reserve(matrix.size());
+  for (const auto& row : matrix) {
+    rows.push_back(inner.group(row));
+  }
+  return outer.group(std::move(rows));
+}

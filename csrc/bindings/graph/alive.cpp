@@ -1,0 +1,84 @@
+#include "bindings/bindings.h"
+
+#include <libgrad/graph.h>
+#include "bindings/graph/holders.h"
+#include "bindings/graph/outermost.h"
+
+#include <pybind11/stl.h>
+
+#include <set>
+
+namespace {
+
+using Things = std::vector<py::object>;
+
+Things with_graph(const py::list& objects) {
+  Things result;
+  for (const auto& object : objects) {
+    const auto node = libgrad::detail::node_in(object);
+    if (node && node->num_outputs() != 0) {  // a leaf's has none
+      result.push_back(py::reinterpret_borrow<py::object>(object));
+    }
+  }
+  return result;
+}
+
+std::vector<Things> outermost(const Things& objects) {
+  std::vector<const torch::autograd::Node*> nodes;
+  for (const auto& object : objects) {
+    nodes.push_back(libgrad::detail::node_in(object).get());
+  }
+  std::vector<Things> result;
+  for (const auto& places : libgrad::detail::outermost(nodes)) {
+    auto& same = result.emplace_back();
+    for (const auto place : places) {
+      same.push_back(objects[place]);
+    }
+  }
+  return result;
+}
+
+/// Nodes go by thread and number, which no two of them share: the graph may be
+/// gone.
+Things made_by(const libgrad::Graph& graph, const Things& objects) {
+  std::set<std::pair<uint64_t, uint64_t>> nodes;
+  for (const auto& node : graph.nodes) {
+    if (node.kind != libgrad::NodeKind::kLeaf) {
+      nodes.emplace(node.thread, node.sequence_nr);
+    }
+  }
+  Things result;
+  for (const auto& object : objects) {
+    const auto node = libgrad::detail::node_in(object);
+    if (node && nodes.count({node->thread_id(), node->sequence_nr()}) != 0) {
+      result.push_back(object);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+void bind_alive(py::module_& m) {
+  m.def(
+      "with_graph",
+      wrap_pybind_function(with_graph),
+      "objects"_a,
+      "Return tensors that an operator made, and nodes of operators.");
+  m.def(
+      "outermost",
+      wrap_pybind_function(outermost),
+      "objects"_a,
+      "Return those whose graph is in no other's, those of one node together.");
+  m.def(
+      "made_by",
+      wrap_pybind_function(made_by),
+      "graph"_a,
+      "objects"_a,
+      "Return those of `objects` whose node is one of `graph`.");
+  m.def(
+      "references_of_cpp",
+      wrap_pybind_function(libgrad::detail::count_references_of_cpp),
+      "objects"_a,
+      "Return how often C++ refers to tensors of one node, and to the node.");
+}

@@ -1,0 +1,54 @@
+#include "bindings/bindings.h"
+#include "bindings/python/arguments.h"
+#include "bindings/python/caller.h"
+#include "bindings/python/frames.h"
+
+#include <libgrad/record.h>
+
+#include <pybind11/stl.h>
+#include <torch/csrc/utils/python_raii.h>
+
+namespace {
+
+/// set_module(number): runs at each call of a module, hence by hand.
+PyObject* set_module(PyObject*, PyObject* number) {
+  const auto module = PyLong_AsUnsignedLong(number);
+  if (module == static_cast<unsigned long>(-1) && PyErr_Occurred() != nullptr) {
+    return nullptr;
+  }
+  return PyLong_FromUnsignedLong(
+      std::exchange(
+          libgrad::detail::here.module, static_cast<uint32_t>(module)));
+}
+
+uint32_t number(const std::string& path) {
+  return libgrad::detail::Origins::instance().number(path);
+}
+
+}  // namespace
+
+void bind_record(py::module_& m) {
+  libgrad::detail::place_of_caller = place_of_caller;
+  libgrad::detail::name_of_library_call = name_of_library_call;
+  torch::impl::py_context_manager<libgrad::Record>(m, "Record");
+  m.def(
+      "set_libraries",
+      set_libraries,
+      "folders"_a,
+      "Look for the user's line outside of these folders.");
+  m.def(
+      "number_of_module",
+      &number,
+      "path"_a,
+      "Return the number that `set_module` takes for a path.");
+  m.def(
+      "frames_can_be_read",
+      frames_can_be_read,
+      "Return whether frames are read without the GIL.");
+  static PyMethodDef def = {
+      "set_module",
+      set_module,
+      METH_O,
+      "Say in which module this thread is; return the number before."};
+  define(m, "set_module", &def, nullptr);
+}

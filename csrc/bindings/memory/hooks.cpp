@@ -1,0 +1,188 @@
+#include "bindings/python/keep.h"
+
+#include <libgrad/hooks.h>
+#include "bindings/python/torch_objects.h"
+
+#include <pybind11/stl/filesystem.h>
+#include <torch/library.h>
+
+using libgrad::PackHooks;
+using libgrad::SavedTensorHooksOptions;
+using libgrad::detail::HookedTensor;
+using libgrad::detail::HooksPtr;
+
+namespace {
+
+/// Hooks on torch's stack, which calls them as it calls those of Python where
+/// no tensor is saved for them in C++: torch.compile does.
+struct PythonHooks {
+  explicit PythonHooks(HooksPtr hooks) : hooks(std::move(hooks)) {}
+  PythonHooks(PythonHooks&&) = default;
+  PythonHooks(const PythonHooks&) = delete;
+  ~PythonHooks() { ++gone; }
+
+  HooksPtr hooks;
+  static inline std::atomic<uint64_t> gone = 0;  // how many of all
+};
+
+/// Between `__enter__` and `__exit__`.
+struct OpWatch {
+  std::optional<libgrad::detail::CurrentOpScope> watch;
+};
+
+PyTypeObject* type_of_hooks = nullptr;
+
+/// Those of an object are remembered for the next tensor, without the GIL,
+/// until one that could have its address is gone.
+HooksPtr find_hooks(const libgrad::detail::HookSlot::Entry& entry) {
+  thread_local PyObject* recent = nullptr;
+  thread_local uint64_t gone = 0;
+  thread_local std::weak_ptr<const libgrad::detail::Hooks> hooks;
+  if (&entry.first.pyinterpreter() != getPyInterpreter()) {
+    return nullptr;  // C++ of another extension
+  }
+  PyObject* const object = entry.first.ptr(getPyInterpreter());
+  if (Py_TYPE(object) != type_of_hooks) {
+    return nullptr;
+  }
+  if (object != recent || gone != PythonHooks::gone) {
+    const py::gil_scoped_acquire gil;
+    gone = PythonHooks::gone;
+    recent = object;
+    hooks = py::handle(object).cast<const PythonHooks&>().hooks;
+  }
+  return hooks.lock();
+}
+
+/// Hooks of C++ as objects that torch's Python may look at.
+libgrad::detail::HookSlot::Entry entry_of(HooksPtr hooks) {
+  const py::gil_scoped_acquire gil;
+  static const auto& unpack = *new py::object(
+      py::module_::import("libgrad._C").attr("unpack"));  // never let go
+  return {
+      c10::SafePyObject(
+          py::cast(PythonHooks(std::move(hooks))).release().ptr(),
+          getPyInterpreter()),
+      c10::SafePyObject(
+          py::reinterpret_borrow<py::object>(unpack).release().ptr(),
+          getPyInterpreter())};
+}
+
+/// What a pack hook of Python returned: a tensor, or something else.
+using Value = std::pair<at::Tensor, Object>;
+
+PackHooks hooks_of_callables(py::object pack, py::object unpack) {
+  return {
+      [pack = keep(std::move(pack))](const at::Tensor& tensor) -> Value {
+        const py::gil_scoped_acquire gil;
+        auto made = (*pack)(tensor);
+        if (THPVariable_Check(made.ptr())) {
+          return {THPVariable_Unpack(made.ptr()), nullptr};
+        }
+        return {at::Tensor(), keep(std::move(made))};
+      },
+      [unpack = keep(std::move(unpack))](const Value& value) {
+        const py::gil_scoped_acquire gil;
+        const auto made =
+            value.second ? (*unpack)(*value.second) : (*unpack)(value.first);
+        TORCH_CHECK_TYPE(
+            THPVariable_Check(made.ptr()),
+            "Output of saved tensor unpack_hook expected to be a Tensor but "
+            "got result of type ",
+            Py_TYPE(made.ptr())->tp_name);
+        return THPVariable_Unpack(made.ptr());
+      }};
+}
+
+PythonHooks with_options(
+    PackHooks hooks, const py::object& only, bool compose) {
+  SavedTensorHooksOptions options{.compose = compose};
+  if (!only.is_none()) {
+    options.only = [only = keep(only)](
+                       std::string_view op, const at::Tensor& tensor) {
+      const py::gil_scoped_acquire gil;
+      return py::bool_((*only)(op, tensor)).cast<bool>();
+    };
+  }
+  libgrad::detail::HookEngine::install();
+  return PythonHooks(
+      libgrad::detail::make_hooks(std::move(hooks), std::move(options)));
+}
+
+std::shared_ptr<HookedTensor> pack(
+    const PythonHooks& self, const at::Tensor& tensor) {
+  auto packed = std::make_shared<HookedTensor>(self.hooks);
+  packed->call_pack_hook(tensor);
+  return packed;
+}
+
+}  // namespace
+
+void bind_hooks(py::module_& m) {
+  py::class_<OpWatch>(m, "CurrentOpScope", "libgrad::detail::CurrentOpScope.")
+      .def(py::init<>())
+      .def("__enter__", [](OpWatch& self) { self.watch.emplace(); })
+      .def("__exit__", [](OpWatch& self, const py::args&) {
+        self.watch.reset();
+      });
+  py::class_<HookedTensor, std::shared_ptr<HookedTensor>>(
+      m, "PackedTensor", "libgrad::detail::HookedTensor.");
+  py::class_<PythonHooks> hooks(
+      m,
+      "PackHooks",
+      "libgrad::PackHooks with its options, callable as a pack hook.");
+  hooks.def("__call__", torch::wrap_pybind_function(pack), "tensor"_a);
+  type_of_hooks = reinterpret_cast<PyTypeObject*>(hooks.ptr());
+  libgrad::detail::hooks_of_python = find_hooks;
+  static auto& library = *new torch::Library(  // never taken back
+      torch::Library::FRAGMENT, "libgrad", std::nullopt, __FILE__, __LINE__);
+  library.def("_entry_of_python_1() -> int", [] {
+    return reinterpret_cast<int64_t>(&entry_of);
+  });
+  m.def(
+      "unpack",
+      wrap_pybind_function(
+          [](HookedTensor& packed) { return packed.call_unpack_hook(); }),
+      "packed"_a);
+  m.def(
+      "pack_hooks",
+      wrap_pybind_function([](py::object pack,
+                              py::object unpack,
+                              py::object only,
+                              bool compose) {
+        return with_options(
+            hooks_of_callables(std::move(pack), std::move(unpack)),
+            only,
+            compose);
+      }),
+      "pack"_a,
+      "unpack"_a,
+      "only"_a,
+      "compose"_a);
+  m.def(
+      "compress",
+      wrap_pybind_function(
+          [](at::ScalarType dtype, py::object only, bool compose) {
+            return with_options(libgrad::compress(dtype), only, compose);
+          }),
+      "dtype"_a,
+      "only"_a,
+      "compose"_a);
+  m.def(
+      "offload_to_cpu",
+      wrap_pybind_function([](bool pin_memory, py::object only, bool compose) {
+        return with_options(libgrad::offload_to_cpu(pin_memory), only, compose);
+      }),
+      "pin_memory"_a,
+      "only"_a,
+      "compose"_a);
+  m.def(
+      "offload_to_disk",
+      wrap_pybind_function(
+          [](const std::filesystem::path& path, py::object only, bool compose) {
+            return with_options(libgrad::offload_to_disk(path), only, compose);
+          }),
+      "path"_a,
+      "only"_a,
+      "compose"_a);
+}

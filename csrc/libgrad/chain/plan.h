@@ -1,0 +1,166 @@
+/// libgrad/chain/plan.h -- which functions of a chain keep their graph,
+/// and which run again, and when.
+
+#pragma once
+
+#include <libgrad/chain/costs.h>
+
+#include <limits>
+#include <utility>
+
+namespace libgrad {
+
+/// A part of a schedule: the functions `begin` to `end`, without the latter.
+struct ChainPart {
+  int64_t begin = 0;
+  int64_t end = 0;
+  /// How backward runs them again; empty for one function, whose graph is kept.
+  std::vector<ChainPart> again = {};
+};
+
+namespace detail {
+
+using ChainParts = std::vector<ChainPart>;
+
+/// The peak of `parts`, up to `end`, whose input is held.
+inline int64_t peak_of(
+    const ChainParts& parts, int64_t end, const ChainNeeds& needs) {
+  int64_t peak = 0;
+  int64_t kept = 0;
+  bool held = true;
+  for (const auto& part : parts) {
+    const bool is_step = part.again.empty();
+    if (!held && (!is_step || needs.saves_input(part.begin))) {
+      kept += needs.tensor(part.begin);
+      held = true;
+    }
+    if (is_step) {
+      peak = std::max(peak, kept + needs.keep(part.begin, end, held));
+      kept += needs.kept(part.begin);
+      held = needs.holds_output(part.begin);
+      continue;
+    }
+    for (int64_t step = part.begin; step < part.end; ++step) {
+      const auto pass = needs.pass(part.begin, step) + needs.waiting(end);
+      peak = std::max(peak, kept + pass);
+    }
+    peak = std::max(peak, kept + peak_of(part.again, part.end, needs));
+    held = false;
+  }
+  return peak;
+}
+
+/// Counts in `runs`, for each function, how often it runs forward.
+inline void count_runs(const ChainParts& parts, std::vector<int64_t>& runs) {
+  for (const auto& part : parts) {
+    for (int64_t step = part.begin; step < part.end; ++step) {
+      ++runs[step];
+    }
+    count_runs(part.again, runs);
+  }
+}
+
+/// A value for each part of a chain, begin < end.
+template <class Value>
+class ByPart {
+ public:
+  ByPart(int64_t size, int64_t levels = 1, Value value = {})
+      : size_(size),
+        levels_(levels),
+        values_(size * (size + 1) / 2 * levels, value) {}
+
+  /// The first of its levels.
+  Value* at(int64_t begin, int64_t end) {
+    const int64_t row = begin * size_ - begin * (begin - 1) / 2;
+    return values_.data() + (row + end - begin - 1) * levels_;
+  }
+
+ private:
+  int64_t size_;
+  int64_t levels_;
+  std::vector<Value> values_;
+};
+
+/// How little memory each part of a chain can do with.
+class LeastMemory {
+ public:
+  explicit LeastMemory(const ChainNeeds& needs)
+      : needs_(needs),
+        held_(needs.size()),
+        open_(needs.size()) {
+    for (int64_t begin = needs.size() - 1; begin >= 0; --begin) {
+      for (int64_t end = begin + 1; end <= needs.size(); ++end) {
+        *held_.at(begin, end) = best(begin, end).first;
+        *open_.at(begin, end) = best_open(begin, end).first;
+      }
+    }
+  }
+
+  /// Where the input is held.
+  int64_t of(int64_t begin, int64_t end) { return *held_.at(begin, end); }
+
+  /// A schedule that does.
+  ChainParts parts(int64_t begin, int64_t end) {
+    ChainParts parts;
+    bool held = true;
+    while (begin < end) {
+      held |= best_open(begin, end).second;
+      const auto cut = held ? best(begin, end).second : begin;
+      if (cut == begin) {
+        parts.push_back({begin, begin + 1});
+        held = needs_.holds_output(begin);
+        ++begin;
+      } else {
+        parts.push_back({begin, cut, this->parts(begin, cut)});
+        held = false;
+        begin = cut;
+      }
+    }
+    return parts;
+  }
+
+ private:
+  /// With the graph of the first function kept.
+  int64_t keep(int64_t begin, int64_t end, bool held) {
+    const auto memory = needs_.keep(begin, end, held);
+    if (end - begin == 1) {
+      return memory;
+    }
+    auto& rest = needs_.holds_output(begin) ? held_ : open_;
+    return std::max(memory, needs_.kept(begin) + *rest.at(begin + 1, end));
+  }
+
+  /// With the first cut: `begin` itself where its graph is kept.
+  std::pair<int64_t, int64_t> best(int64_t begin, int64_t end) {
+    std::pair<int64_t, int64_t> best(keep(begin, end, true), begin);
+    int64_t pass = 0;
+    for (int64_t cut = begin + 1; cut < end; ++cut) {
+      pass = std::max(pass, needs_.pass(begin, cut - 1));
+      const auto memory = std::max(
+          {pass + needs_.waiting(end), *open_.at(cut, end), of(begin, cut)});
+      if (memory < best.first) {
+        best = {memory, cut};
+      }
+    }
+    return best;
+  }
+
+  /// Where the input is open, and whether it is held from then on.
+  std::pair<int64_t, bool> best_open(int64_t begin, int64_t end) {
+    const auto held = needs_.tensor(begin) + of(begin, end);
+    if (!needs_.saves_input(begin)) {
+      const auto memory = keep(begin, end, false);
+      if (memory < held) {
+        return {memory, false};
+      }
+    }
+    return {held, true};
+  }
+
+  const ChainNeeds& needs_;
+  ByPart<int64_t> held_;
+  ByPart<int64_t> open_;
+};
+
+}  // namespace detail
+}  // namespace libgrad

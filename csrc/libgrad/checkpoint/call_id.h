@@ -1,0 +1,67 @@
+/// libgrad/checkpoint/call_id.h -- which call of an operator one is.
+
+#pragma once
+
+#include <libgrad/base/each_tensor.h>
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/util/hash.h>
+
+#include <cstdint>
+#include <unordered_map>
+
+namespace libgrad::detail {
+
+/// Calls `use` with each tensor in `value` that is defined.
+template <class Use>
+void each_defined(const c10::IValue& value, const Use& use) {
+  each_tensor(value, [&](const at::Tensor& tensor) {
+    if (tensor.defined()) {
+      use(tensor);
+    }
+  });
+}
+
+/// A call: the how many-th of an operator in a run. Calls of other operators
+/// do not count, so one that only one of two runs makes, as that of autocast's
+/// cache, moves no others.
+struct CallId {
+  const c10::FunctionSchema* op = nullptr;
+  uint32_t number = 0;
+  size_t shapes = 0;  // of the arguments, hashed
+
+  bool is_same_place(const CallId& other) const {
+    return op == other.op && number == other.number;
+  }
+};
+
+class CallCounter {
+ public:
+  /// The call of `op` whose arguments are the last ones of `stack`.
+  CallId next(const c10::OperatorHandle& op, const torch::jit::Stack& stack) {
+    CallId id{&op.schema(), counts_[&op.schema()]++};
+    const size_t count = op.schema().arguments().size();
+    for (size_t i = stack.size() - count; i < stack.size(); ++i) {
+      each_defined(stack[i], [&](const at::Tensor& tensor) {
+        id.shapes = c10::hash_combine(id.shapes, shape_of(tensor));
+      });
+    }
+    return id;
+  }
+
+ private:
+  static size_t shape_of(const at::Tensor& tensor) {
+    auto hash = static_cast<size_t>(tensor.scalar_type());
+    if (!tensor.is_nested() &&
+        !tensor.unsafeGetTensorImpl()->has_symbolic_sizes_strides()) {
+      for (const auto size : tensor.sizes()) {
+        hash = c10::hash_combine(hash, static_cast<size_t>(size));
+      }
+    }
+    return hash;
+  }
+
+  std::unordered_map<const c10::FunctionSchema*, uint32_t> counts_;
+};
+
+}  // namespace libgrad::detail

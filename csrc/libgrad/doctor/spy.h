@@ -1,0 +1,256 @@
+/// libgrad/doctor/spy.h -- sees every operator that writes into its arguments,
+/// before and after it runs.
+///
+/// Relies on (covered by tests/cpp/test_doctor.cpp):
+/// - no kernels but ours are registered for the key TESTING_ONLY_GenericMode,
+///   which comes before autograd's and is off until a thread includes it;
+/// - an operator's schema says which arguments it writes to, but for the
+///   statistics of batch norm (kUntold).
+
+#pragma once
+
+#include <libgrad/doctor/frozen.h>
+#include <libgrad/doctor/writes.h>
+#include <libgrad/torch/saved/variable.h>
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/ivalue.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <c10/util/SmallVector.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace libgrad::detail {
+
+inline constexpr auto kSpyKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
+
+/// Operators that write into arguments of these names and do not say so.
+inline constexpr std::string_view kUntold[] = {
+    "aten::native_batch_norm",
+    "aten::cudnn_batch_norm",
+    "aten::miopen_batch_norm",
+    "aten::batch_norm_update_stats"};
+
+/// Operators that say they write, but leave numbers as they are.
+inline constexpr std::string_view kNoWrites[] = {
+    "aten::detach_",
+    "aten::record_stream",
+    "aten::rename_",
+    "aten::requires_grad_",
+    "aten::retain_grad"};
+
+template <size_t N>
+bool is_one_of(std::string_view name, const std::string_view (&names)[N]) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+/// Which arguments of an operator it writes to.
+inline std::vector<size_t> written_arguments(const c10::FunctionSchema& op) {
+  std::vector<size_t> written;
+  if (is_one_of(op.name(), kNoWrites)) {
+    return written;
+  }
+  const bool untold = is_one_of(op.name(), kUntold);
+  for (size_t i = 0; i < op.arguments().size(); ++i) {
+    const auto& argument = op.arguments()[i];
+    const auto* alias = argument.alias_info();
+    if ((alias != nullptr && alias->isWrite()) ||
+        (untold && argument.name().starts_with("running_"))) {
+      written.push_back(i);
+    }
+  }
+  return written;
+}
+
+/// What an operator is about to write to.
+class Targets {
+ public:
+  void add(const c10::IValue& argument) {
+    if (argument.isTensor()) {
+      add_tensor(argument.toTensor());
+    } else if (argument.isTensorList()) {
+      for (const at::Tensor& tensor : argument.toTensorVector()) {
+        add_tensor(tensor);
+      }
+    }
+  }
+
+  bool empty() const { return targets_.empty(); }
+  bool all_have_memory() const { return all_have_memory_; }
+
+  void refuse_frozen(uint32_t op) const {
+    for (const auto& target : targets_) {
+      Frozen::instance().check(*target.tensor.unsafeGetTensorImpl(), op);
+    }
+  }
+
+  void written(uint32_t op) const {
+    Write write;
+    write.op = op;
+    write.where = where_called(&write.library);
+    for (const auto& target : targets_) {
+      const auto& impl = *target.tensor.unsafeGetTensorImpl();
+      write.counter = counter_of(impl);
+      write.before = target.version;
+      write.after = version_of(impl);
+      write.memory = Writes::begin_of(*target.storage);
+      write.span = target.span;
+      if (impl.unsafe_storage().unsafeGetStorageImpl() == target.storage) {
+        write.span.add(span_of(impl));  // it may have grown
+      }
+      Writes::instance().add(target.storage, write);
+    }
+  }
+
+ private:
+  struct Target {
+    at::Tensor tensor;
+    c10::Storage keep;  // set_ puts another one in its place
+    c10::StorageImpl* storage;
+    int64_t version;
+    Span span;
+  };
+
+  void add_tensor(const at::Tensor& tensor) {
+    if (!tensor.defined()) {
+      return;
+    }
+    const auto& impl = *tensor.unsafeGetTensorImpl();
+    auto* storage = impl.has_storage()
+                        ? impl.unsafe_storage().unsafeGetStorageImpl()
+                        : nullptr;
+    if (storage == nullptr) {
+      all_have_memory_ = false;
+      return;
+    }
+    targets_.push_back(
+        {tensor,
+         impl.unsafe_storage(),
+         storage,
+         version_of(impl),
+         span_of(impl)});
+  }
+
+  c10::SmallVector<Target, 2> targets_;
+  bool all_have_memory_ = true;
+};
+
+/// Runs in place of an operator that writes, while a thread spies.
+class Spy final : public c10::OperatorKernel {
+ public:
+  Spy(const c10::FunctionSchema& op, std::vector<size_t> written)
+      : arguments_(op.arguments().size()),
+        written_(std::move(written)) {
+    std::string name = op.name();
+    if (!op.overload_name().empty()) {
+      (name += '.') += op.overload_name();
+    }
+    op_ = Origins::instance().number(name);
+  }
+
+  void operator()(
+      const c10::OperatorHandle& op,
+      c10::DispatchKeySet keys,
+      torch::jit::Stack* stack) {
+    Targets targets;
+    for (const auto argument : written_) {
+      targets.add((*stack)[stack->size() - arguments_ + argument]);
+    }
+    targets.refuse_frozen(op_);
+    // Operators inside this one are no calls of the program, but for those on
+    // what a wrapper without memory wraps.
+    std::optional<c10::impl::ExcludeDispatchKeyGuard> no_spy;
+    if (targets.all_have_memory()) {
+      no_spy.emplace(kSpyKey);
+    }
+    const auto rest =
+        keys & c10::DispatchKeySet(c10::DispatchKeySet::FULL_AFTER, kSpyKey);
+    try {
+      op.redispatchBoxed(rest, stack);
+    } catch (...) {
+      targets.written(op_);  // or only half
+      throw;
+    }
+    if (!targets.empty()) {
+      targets.written(op_);
+    }
+  }
+
+ private:
+  size_t arguments_;
+  std::vector<size_t> written_;
+  uint32_t op_ = 0;
+};
+
+/// The kernels of all operators that write, as long as somebody needs them.
+class SpyKernels {
+ public:
+  static std::shared_ptr<SpyKernels> get() {
+    static auto& mutex = *new std::mutex;
+    static auto& known = *new std::weak_ptr<SpyKernels>;
+    const std::lock_guard<std::mutex> lock(mutex);
+    auto kernels = known.lock();
+    if (kernels == nullptr) {
+      known = kernels = std::shared_ptr<SpyKernels>(new SpyKernels);
+    }
+    return kernels;
+  }
+
+ private:
+  SpyKernels() {
+    auto& dispatcher = c10::Dispatcher::singleton();
+    TORCH_CHECK(
+        !dispatcher.hasBackendFallbackForDispatchKey(kSpyKey),
+        "doctor: another extension uses the dispatch key ",
+        kSpyKey,
+        "; import libgrad in a process without it");
+    handles_.push_back(dispatcher.registerFallback(
+        kSpyKey, c10::KernelFunction::makeFallthrough(), "libgrad"));
+    for (const auto& name : dispatcher.getAllOpNames()) {
+      const auto op = dispatcher.findSchema(name);
+      if (!op) {
+        continue;
+      }
+      auto written = written_arguments(op->schema());
+      if (!written.empty()) {
+        handles_.push_back(dispatcher.registerImpl(
+            name,
+            kSpyKey,
+            c10::KernelFunction::makeFromBoxedFunctor(
+                std::make_unique<Spy>(op->schema(), std::move(written))),
+            std::nullopt,
+            nullptr,
+            "libgrad"));
+      }
+    }
+  }
+
+  std::vector<c10::RegistrationHandleRAII> handles_;
+};
+
+/// While it lives, this thread's writes are seen (and those of threads of the
+/// engine that it starts).
+class SpyScope {
+ public:
+  SpyScope() : kernels_(SpyKernels::get()) {
+    if (depth_++ == 0) {
+      c10::impl::tls_set_dispatch_key_included(kSpyKey, true);
+    }
+  }
+  SpyScope(const SpyScope&) = delete;
+  SpyScope& operator=(const SpyScope&) = delete;
+  ~SpyScope() {
+    if (--depth_ == 0) {
+      c10::impl::tls_set_dispatch_key_included(kSpyKey, false);
+    }
+  }
+
+ private:
+  static inline thread_local int depth_ = 0;
+  std::shared_ptr<SpyKernels> kernels_;
+};
+
+}  // namespace libgrad::detail

@@ -1,0 +1,234 @@
+/// libgrad/function/leftover.h -- what `forward` leaves in its AutogradContext,
+/// taken out of it and put into another.
+///
+/// Relies on (covered by tests/test_function_transforms.py):
+/// - CppNode<> is a friend of AutogradContext, so that a specialisation for a
+///   type of ours reaches its private members;
+/// - the requires_grad of a tensor that vmap wraps is of interest to nobody;
+/// - get_saved_variables() and needs_input_grad() answer with the overrides
+///   that compiled autograd sets, where there are any.
+
+#pragma once
+
+#include <libgrad/function/values.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace libgrad::detail {
+struct ContextAccess {};
+}  // namespace libgrad::detail
+
+template <>
+struct torch::autograd::CppNode<libgrad::detail::ContextAccess> {
+  static variable_list& to_save(AutogradContext& ctx) { return ctx.to_save_; }
+  static auto& dirty(AutogradContext& ctx) { return ctx.dirty_inputs_; }
+  static bool& materialize(AutogradContext& ctx) {
+    return ctx.materialize_grads_;
+  }
+  static auto& saved(AutogradContext& ctx) {
+    return ctx.saved_variables_override_;
+  }
+  static auto& needs_input_grad(AutogradContext& ctx) {
+    return ctx.needs_input_grad_override_;
+  }
+  static bool freed(const AutogradContext& ctx) {
+    return ctx.has_freed_buffers_;
+  }
+  static auto& variables(AutogradContext& ctx) { return ctx.saved_variables_; }
+};
+
+namespace libgrad::detail {
+
+using Context = torch::autograd::CppNode<ContextAccess>;
+
+/// Where a saved tensor comes from.
+struct Origin {
+  enum Kind { kUndefined, kInput, kOutput, kConstant };
+  Kind kind;
+  int64_t index;
+};
+
+/// `value` with `change(tensor)` for every tensor in it, also in lists, tuples
+/// and dicts.
+template <class Change>
+at::IValue changed(const at::IValue& value, const Change& change) {
+  if (value.isTensor()) {
+    return change(value.toTensor());
+  }
+  if (value.isTuple()) {
+    std::vector<at::IValue> elements;
+    for (const auto& element : value.toTupleRef().elements()) {
+      elements.push_back(changed(element, change));
+    }
+    return c10::ivalue::Tuple::create(std::move(elements));
+  }
+  if (value.isList()) {
+    const auto list = value.toList();
+    c10::impl::GenericList result(list.elementType());
+    for (const at::IValue& element : value.toListRef()) {
+      result.push_back(changed(element, change));
+    }
+    return result;
+  }
+  if (value.isGenericDict()) {
+    const auto dict = value.toGenericDict();
+    c10::impl::GenericDict result(dict.keyType(), dict.valueType());
+    for (const auto& entry : dict) {
+      result.insert(entry.key(), changed(entry.value(), change));
+    }
+    return result;
+  }
+  return value;
+}
+
+/// A tensor in saved_data.
+struct NamedOrigin {
+  std::string name;
+  Origin origin;
+};
+
+/// All that `forward` left in its context. A tensor that it saved is named by
+/// where it comes from, so that the same tensor can be found again among the
+/// inputs and outputs as a transform sees them; `constants` are those that are
+/// neither. In `saved_data` there are undefined ones in the place of tensors.
+struct Leftover {
+  std::vector<Origin> saved;
+  std::vector<NamedOrigin> named;  // in the order in which `changed` goes
+  ska::flat_hash_map<std::string, at::IValue> saved_data;
+  std::vector<int64_t> non_differentiable;
+  std::vector<int64_t> dirty;            // inputs
+  std::vector<int64_t> input_of_output;  // the input that it is, or -1
+  bool materialize = true;
+};
+
+/// The place of `tensor` in `list`, or -1.
+inline int64_t index_of(
+    const variable_list& list, const c10::TensorImpl* tensor) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (list[i].unsafeGetTensorImpl() == tensor) {
+      return static_cast<int64_t>(i);
+    }
+  }
+  return -1;
+}
+
+class OriginFinder {
+ public:
+  OriginFinder(
+      const variable_list& inputs,
+      const variable_list& outputs,
+      const std::unordered_set<at::TensorImpl*>& dirty)
+      : inputs_(inputs),
+        outputs_(outputs),
+        dirty_(dirty) {}
+
+  Origin operator()(const at::Tensor& tensor) {
+    if (!tensor.defined()) {
+      return {Origin::kUndefined, 0};
+    }
+    auto* impl = tensor.unsafeGetTensorImpl();
+    // What is changed in place is saved as it is afterwards: as an output.
+    if (const auto i = index_of(inputs_, impl); i >= 0 && !dirty_.count(impl)) {
+      return {Origin::kInput, i};
+    }
+    if (const auto i = index_of(outputs_, impl); i >= 0) {
+      return {Origin::kOutput, i};
+    }
+    constants_.push_back(tensor);
+    return {Origin::kConstant, static_cast<int64_t>(constants_.size()) - 1};
+  }
+
+  variable_list constants() && { return std::move(constants_); }
+
+ private:
+  const variable_list& inputs_;
+  const variable_list& outputs_;
+  const std::unordered_set<at::TensorImpl*>& dirty_;
+  variable_list constants_;
+};
+
+/// What `ctx` holds after `forward(ctx, inputs) = outputs`, and the constants.
+inline std::pair<Leftover, variable_list> take(
+    AutogradContext& ctx,
+    const variable_list& inputs,
+    const variable_list& outputs) {
+  Leftover left;
+  OriginFinder origin(inputs, outputs, Context::dirty(ctx));
+  for (const auto& tensor : Context::to_save(ctx)) {
+    left.saved.push_back(origin(tensor));
+  }
+  for (const auto& [name, value] : ctx.saved_data) {
+    const auto& key = name;
+    left.saved_data[name] = changed(value, [&](const at::Tensor& tensor) {
+      left.named.push_back({key, origin(tensor)});
+      return at::Tensor();
+    });
+  }
+  for (const auto* tensor : ctx.get_non_differentiable()) {
+    if (const auto i = index_of(outputs, tensor); i >= 0) {
+      left.non_differentiable.push_back(i);
+    }
+  }
+  for (const auto& output : outputs) {
+    left.input_of_output.push_back(
+        index_of(inputs, output.unsafeGetTensorImpl()));
+  }
+  for (const auto* tensor : Context::dirty(ctx)) {
+    left.dirty.push_back(index_of(inputs, tensor));
+  }
+  left.materialize = Context::materialize(ctx);
+  return {std::move(left), std::move(origin).constants()};
+}
+
+/// Lets a saved tensor that is mapped over answer requires_grad() as it would
+/// in a plain call: the wrapper that vmap makes of it has forgotten.
+inline void remember_grad(
+    const Leftover& left,
+    const Origin& origin,
+    const std::vector<bool>& needs,
+    const at::Tensor& tensor) {
+  const auto index = static_cast<size_t>(origin.index);
+  const bool differentiable =
+      origin.kind == Origin::kOutput && std::count(
+                                            left.non_differentiable.begin(),
+                                            left.non_differentiable.end(),
+                                            origin.index) == 0;
+  if (tensor.defined() && !tensor.requires_grad() &&
+      tensor.key_set().has(c10::DispatchKey::FuncTorchBatched) &&
+      torch::autograd::isDifferentiableType(tensor.scalar_type()) &&
+      (differentiable || (origin.kind == Origin::kInput &&
+                          index < needs.size() && needs[index]))) {
+    tensor.unsafeGetTensorImpl()->set_requires_grad(true);
+  }
+}
+
+/// Makes `ctx` hold what `left` describes, with these tensors in it: those of
+/// save_for_backward, then those of saved_data.
+inline void put(
+    AutogradContext& ctx,
+    const Leftover& left,
+    variable_list tensors,
+    std::vector<bool> needs_input_grad) {
+  const auto count = left.saved.size();
+  ctx.saved_data = left.saved_data;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    remember_grad(
+        left,
+        i < count ? left.saved[i] : left.named[i - count].origin,
+        needs_input_grad,
+        tensors[i]);
+  }
+  for (size_t i = 0; i < left.named.size();) {
+    const auto& name = left.named[i].name;
+    ctx.saved_data[name] = changed(
+        left.saved_data.at(name),
+        [&](const at::Tensor&) { return std::move(tensors[count + i++]); });
+  }
+  tensors.resize(count);
+  Context::saved(ctx) = std::move(tensors);
+  Context::needs_input_grad(ctx) = std::move(needs_input_grad);
+  Context::materialize(ctx) = left.materialize;
+}
+
+}  // namespace libgrad::detail

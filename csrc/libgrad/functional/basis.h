@@ -1,0 +1,104 @@
+/// libgrad/functional/basis.h -- unit vectors over the elements of many
+/// tensors.
+
+#pragma once
+
+#include <libgrad/grad/seeds.h>
+
+#include <ATen/EmptyTensor.h>
+#include <ATen/Functions.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+namespace libgrad::detail {
+
+using torch::autograd::variable_list;
+
+/// Bytes that one batch of rows may take: its unit vectors and its results.
+/// What the backward makes on the way comes on top. On the CPU larger batches
+/// fall out of the cache; on other devices they are what keeps them busy.
+inline constexpr int64_t kBatchBytes = int64_t{8} << 20;
+inline constexpr int64_t kDeviceBatchBytes = int64_t{512} << 20;
+
+inline int64_t elements(const variable_list& tensors) {
+  int64_t count = 0;
+  for (const auto& tensor : tensors) {
+    count += tensor.numel();
+  }
+  return count;
+}
+
+/// How many rows to take at once, at least 1: `chosen`, or as many as stay
+/// under the bound.
+inline int64_t rows_at_once(
+    const std::optional<int64_t>& chosen,
+    const variable_list& outputs,
+    const variable_list& inputs) {
+  if (chosen) {
+    return *chosen;
+  }
+  int64_t bytes = 1;
+  bool cpu = true;
+  for (const auto* tensors : {&outputs, &inputs}) {
+    for (const auto& tensor : *tensors) {
+      bytes += tensor.numel() * static_cast<int64_t>(tensor.element_size());
+      cpu &= tensor.is_cpu();
+    }
+  }
+  return std::max<int64_t>(1, (cpu ? kBatchBytes : kDeviceBatchBytes) / bytes);
+}
+
+inline std::vector<int64_t> joined(at::IntArrayRef a, at::IntArrayRef b) {
+  std::vector<int64_t> shape(a.begin(), a.end());
+  shape.insert(shape.end(), b.begin(), b.end());
+  return shape;
+}
+
+/// unit_rows, by memory alone: each call of the dispatcher would show.
+template <class Number>
+at::Tensor plain_unit_rows(
+    const at::Tensor& like, int64_t offset, int64_t first, int64_t last) {
+  const auto columns = like.numel();
+  auto block = at::detail::empty_cpu(
+      joined({last - first}, like.sizes()), like.scalar_type());
+  auto* row = static_cast<Number*>(block.mutable_data_ptr());
+  std::memset(row, 0, block.nbytes());
+  for (auto i = first; i < last; ++i, row += columns) {
+    if (i >= offset && i < offset + columns) {
+      row[i - offset] = 1;
+    }
+  }
+  return block;
+}
+
+/// Zeros of `shape`, of the type, dtype and device of `like`.
+inline at::Tensor zeros_as(const at::Tensor& like, at::IntArrayRef shape) {
+  return is_subclass(like) ? like.detach().new_zeros(shape)
+                           : at::zeros(shape, like.options());
+}
+
+/// Rows `first` up to `last` of the unit matrix over the elements of many
+/// tensors, in the columns of one: `like`, whose first element is `offset`.
+/// Of shape {last - first} + the shape of `like`.
+inline at::Tensor unit_rows(
+    const at::Tensor& like, int64_t offset, int64_t first, int64_t last) {
+  if (is_plain_cpu(like) && like.scalar_type() == at::kFloat) {
+    return plain_unit_rows<float>(like, offset, first, last);
+  }
+  if (is_plain_cpu(like) && like.scalar_type() == at::kDouble) {
+    return plain_unit_rows<double>(like, offset, first, last);
+  }
+  auto block = zeros_as(like, {last - first, like.numel()});
+  block.diagonal(first - offset).fill_(1);
+  return block.view(joined({last - first}, like.sizes()));
+}
+
+inline at::Tensor zero_block(
+    const at::Tensor& output, const at::Tensor& input) {
+  return zeros_as(input, joined(output.sizes(), input.sizes()));
+}
+
+}  // namespace libgrad::detail

@@ -1,0 +1,159 @@
+/// libgrad/functional/matrix.h -- which way to a Jacobian is taken.
+
+#pragma once
+
+#include <libgrad/functional/double_reverse.h>
+#include <libgrad/functional/dual.h>
+#include <libgrad/functional/verify.h>
+
+namespace libgrad {
+
+/// How a Jacobian is computed.
+enum class Strategy {
+  automatic,       ///< chosen by shape, and the first below that works
+  loop,            ///< one backward for each element of the outputs
+  batched,         ///< one backward for many of them
+  double_reverse,  ///< one for many elements of the inputs: for tall ones
+  forward,         ///< the function itself with dual tensors, for many inputs
+};
+
+/// Options of `jacobian` and `hessian`.
+struct JacobianOptions {
+  /// Record the results' own graph, so that they can be differentiated.
+  bool create_graph = false;
+  /// Throw, instead of giving zeros, where an output does not depend on an
+  /// input. Demands the loop.
+  bool strict = false;
+  Strategy strategy = Strategy::automatic;
+  /// How many rows (columns, for double_reverse and forward) to take at once.
+  /// By default as many as stay under detail::kBatchBytes, on other devices
+  /// than the CPU detail::kDeviceBatchBytes; at least 1.
+  std::optional<int64_t> chunk_size = std::nullopt;
+  /// Compare uᵀJ, for one random u, with what a single backward gives, and
+  /// throw where they differ: a wrong batching rule is told, not returned.
+  bool check = false;
+};
+
+namespace detail {
+
+/// Throws for options that forward mode does not go with.
+inline void check_forward(const Call& call, bool create_graph, bool strict) {
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      !create_graph,
+      call.name,
+      ": `create_graph=True` and `strategy=\"forward-mode\"` are not supported "
+      "together (yet). Please either set `create_graph=False` or "
+      "`strategy=\"reverse-mode\"`.");
+  TORCH_CHECK(
+      !strict,
+      call.name,
+      ": `strict=True` and `strategy=\"forward-mode\"` are not supported "
+      "together (yet). Please either set `strict=False` or "
+      "`strategy=\"reverse-mode\"`.");
+}
+
+inline void check_matrix_options(
+    const Call& call, const JacobianOptions& options) {
+  check_surroundings(call);
+  TORCH_CHECK_VALUE(
+      !options.chunk_size || *options.chunk_size > 0,
+      call.name,
+      ": chunk_size is ",
+      *options.chunk_size,
+      ", but must be at least 1");
+  if (options.strategy == Strategy::forward) {
+    check_forward(call, options.create_graph, options.strict);
+  }
+  TORCH_CHECK(
+      !options.strict || options.strategy == Strategy::automatic ||
+          options.strategy == Strategy::loop,
+      call.name,
+      ": `strict=True` and `vectorized=True` are not supported together. "
+      "Please either set `strict=False` or `vectorize=False`.");
+}
+
+/// The Jacobian of `outputs`, which have a graph, by what `options` say.
+inline Matrix matrix_by(
+    const Call& call,
+    const variable_list& outputs,
+    const variable_list& inputs,
+    const JacobianOptions& options) {
+  Attempts attempts;
+  switch (options.strategy) {
+    case Strategy::double_reverse:
+      attempts.double_reverse = true;
+      break;
+    case Strategy::batched:
+      attempts.batched = true;
+      break;
+    case Strategy::loop:
+      break;
+    default:
+      attempts.double_reverse = !options.strict && is_tall(outputs, inputs);
+      attempts.batched = !options.strict && elements(outputs) > 1;
+  }
+  auto result = matrix(
+      call,
+      outputs,
+      inputs,
+      {options.create_graph, options.strict, options.chunk_size},
+      attempts);
+  if (options.check) {
+    check_product(call, result, outputs, inputs, attempts.double_reverse);
+  }
+  return result;
+}
+
+/// What a matrix is made of: the outputs of which it holds the derivatives,
+/// with their graph, for inputs that require grad.
+using Outputs = std::function<variable_list(const variable_list&)>;
+
+/// A matrix by dual tensors, as `columns` makes it; where these fail and the
+/// numbers are real, from the graph of `outputs_of`.
+template <class Columns>
+Matrix forward_matrix(
+    const Call& call,
+    const ListFunction& f,
+    const variable_list& inputs,
+    const JacobianOptions& options,
+    const Columns& columns,
+    const Outputs& outputs_of) {
+  const auto evaluated = [&] {
+    at::AutoGradMode grad_mode(true);
+    auto xs = tracked(call, inputs, /*create_graph=*/false);
+    auto ys = outputs_of(xs);
+    return std::pair{std::move(xs), std::move(ys)};
+  };
+  try {
+    auto result = dual_matrix(call, f, inputs, options.chunk_size, columns);
+    if (options.check) {
+      const auto [xs, ys] = evaluated();
+      check_product(call, result, ys, xs, /*by_columns=*/true);
+    }
+    return result;
+  } catch (const CheckFailed&) {
+    throw;
+  } catch (const std::exception& error) {
+    if (!all_real(inputs)) {
+      throw;
+    }
+    warn_of_fallback(
+        call,
+        "forward mode",
+        error,
+        "the function is called again and its rows are taken by backward");
+  }
+  const auto [xs, ys] = evaluated();
+  auto result = matrix_by(
+      call, ys, xs, {.chunk_size = options.chunk_size, .check = options.check});
+  for (size_t i = 0; i < ys.size(); ++i) {
+    for (auto& block : result[i]) {
+      block = block.to(ys[i].options());
+    }
+  }
+  return result;
+}
+
+}  // namespace detail
+
+}  // namespace libgrad

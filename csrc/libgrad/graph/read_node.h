@@ -1,0 +1,139 @@
+/// libgrad/graph/read_node.h -- what a node of a graph is called, and how
+/// its class is read.
+
+#pragma once
+
+#include <libgrad/graph/snapshot.h>
+#include <libgrad/torch/autograd/name_tag.h>
+#include <libgrad/torch/autograd/node_names.h>
+#include <libgrad/torch/saved/of_node.h>
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <unordered_map>
+
+namespace libgrad::detail {
+
+/// "Mul" for "MulBackward0"; nothing for "AccumulateGrad".
+inline std::string_view op_of(std::string_view name) {
+  const auto place = name.rfind("Backward");
+  return place == name.npos ? std::string_view() : name.substr(0, place);
+}
+
+/// What is known of a node's class, and its own names.
+struct NodeWords {
+  KnownNode known;
+  std::string_view name;
+  std::string_view op;
+};
+
+inline NodeKind kind_of(const RawNode& node, const KnownNode& known) {
+  switch (known.layout) {
+    case KnownNode::kLeaf:
+      return NodeKind::kLeaf;
+    case KnownNode::kCopySlices:
+      return NodeKind::kView;
+    case KnownNode::kCpp:
+      return NodeKind::kFunction;
+    case KnownNode::kPython:
+      return node.is_aot_backward() ? NodeKind::kCompiled : NodeKind::kPython;
+    case KnownNode::kUnknown:
+      return NodeKind::kOther;
+    default:
+      return NodeKind::kOperator;
+  }
+}
+
+inline Index count_hooks(RawNode& node) {
+  return static_cast<Index>(
+      node.pre_hooks().size() + node.post_hooks().size() +
+      node.tensor_pre_hooks().size() + node.retains_grad_hooks().size());
+}
+
+/// The names of a node's outputs, by which it has a hook more.
+inline void read_names(RawNode& source, Graph& graph, GraphNode& node) {
+  if (source.pre_hooks().empty()) {
+    return;
+  }
+  const auto* const tag = NameTag::find(source);
+  if (tag == nullptr) {
+    return;
+  }
+  std::string text;
+  for (const auto& [output, name] : tag->names()) {
+    text += text.empty() ? name : ", " + name;
+  }
+  node.label = graph.keep(text);
+  --node.hooks;
+}
+
+/// The name of a tensor, kept by `graph`.
+inline std::string_view keep_name(Graph& graph, const c10::TensorImpl& tensor) {
+  const auto name = name_of(tensor);
+  return name.empty() ? name : graph.keep(name);
+}
+
+/// The same of a saved one.
+inline std::string_view keep_label(Graph& graph, const SavedPlace& place) {
+  if (!place.label.empty()) {
+    return graph.keep(place.label);
+  }
+  return place.tensor != nullptr
+             ? keep_name(graph, *place.tensor->unsafeGetTensorImpl())
+             : std::string_view();
+}
+
+/// Names of nodes, kept by a graph; asked for once where a class has but one.
+class NodeDictionary {
+ public:
+  explicit NodeDictionary(Graph& graph) : graph_(graph) {}
+
+  NodeWords operator()(const RawNode& node) {
+    auto& words = words_of(typeid(node));
+    if (words.name.empty() || has_own_name(words.known)) {
+      words.name = graph_.keep(node_name(node.name()));
+      words.op = op_of(words.name);
+    }
+    if (words.known.layout == KnownNode::kCopySlices) {
+      words.op =
+          op_of_view(static_cast<const torch::autograd::CopySlices&>(node));
+    }
+    return words;
+  }
+
+ private:
+  NodeWords& words_of(const std::type_info& type) {
+    auto& recent = recent_[reinterpret_cast<uintptr_t>(&type) / 16 % 64];
+    if (recent.type != &type) {
+      const auto [found, is_new] = classes_.try_emplace(&type);
+      if (is_new) {
+        found->second.known = known_node(type);
+      }
+      recent = {&type, &found->second};
+    }
+    return *recent.words;
+  }
+
+  static bool has_own_name(const KnownNode& known) {
+    return known.layout == KnownNode::kCpp ||
+           known.layout == KnownNode::kPython ||
+           known.layout == KnownNode::kUnknown;
+  }
+
+  /// The operator that wrote into the view.
+  std::string_view op_of_view(const torch::autograd::CopySlices& node) {
+    return node.fn ? op_of(graph_.keep(node_name(node.fn->name())))
+                   : std::string_view();
+  }
+
+  Graph& graph_;
+  std::unordered_map<const std::type_info*, NodeWords> classes_;
+  struct Recent {
+    const std::type_info* type = nullptr;
+    NodeWords* words = nullptr;
+  };
+  std::array<Recent, 64> recent_;  // by address: found without the map
+};
+
+}  // namespace libgrad::detail

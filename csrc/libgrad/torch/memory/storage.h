@@ -1,0 +1,46 @@
+/// libgrad/torch/memory/storage.h -- where a tensor lies in its storage.
+
+#pragma once
+
+#include <libgrad/torch/memory/identity.h>
+
+#include <c10/core/TensorImpl.h>
+
+namespace libgrad::detail {
+
+/// The bytes of its storage that `tensor` spans; all where they are not known.
+inline Span span_of(const c10::TensorImpl& tensor) {
+  if (tensor.is_nested()) {
+    return {};
+  }
+  const auto offset = tensor.sym_storage_offset_default().maybe_as_int();
+  const auto sizes = tensor.sym_sizes_default();
+  const auto strides = tensor.sym_strides_default();
+  if (!offset || sizes.size() != strides.size()) {
+    return {};
+  }
+  int64_t last = 0;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const auto size = sizes[i].maybe_as_int();
+    const auto stride = strides[i].maybe_as_int();
+    if (!size || !stride) {
+      return {};
+    }
+    if (*size == 0) {
+      return {0, 0};
+    }
+    last += (*size - 1) * *stride;
+  }
+  const auto itemsize = static_cast<int64_t>(tensor.dtype().itemsize());
+  return {*offset * itemsize, (*offset + last + 1) * itemsize};
+}
+
+/// True when `tensor`, of `nbytes`, is all that is in a storage of as many.
+inline bool fills(
+    const c10::TensorImpl& tensor, int64_t nbytes, int64_t storage_nbytes) {
+  return nbytes == storage_nbytes && !tensor.is_nested() &&
+         !tensor.has_symbolic_sizes_strides() &&
+         tensor.is_non_overlapping_and_dense_default();
+}
+
+}  // namespace libgrad::detail

@@ -1,0 +1,103 @@
+/// libgrad/torch/saved/hook_engine.h -- the engine that saved tensors ask for
+/// hooks.
+///
+/// Relies on (covered by tests/cpp/test_hooks.cpp and tests/test_hooks.py):
+/// - set_default_engine_stub replaces the engine that get_default_engine()
+///   returns; torch's Python calls its own engine by another way;
+/// - of an engine, others call nothing that is not virtual but queue_callback,
+///   whose state is the thread's.
+
+#pragma once
+
+#include <libgrad/torch/autograd/edges.h>
+#include <libgrad/torch/saved/hooked_tensor.h>
+
+#include <torch/csrc/autograd/engine.h>
+
+namespace libgrad::detail {
+
+/// Hooks of a thread's stack that Python pushed there for C++; null for those
+/// of Python. Set where there is Python.
+inline HooksPtr (*hooks_of_python)(const HookSlot::Entry&) = nullptr;
+
+/// The engine that was there, but for the hooks that it gives.
+class HookEngine : public torch::autograd::Engine {
+  using Engine = torch::autograd::Engine;
+  using GraphTask = torch::autograd::GraphTask;
+
+ public:
+  /// Makes it the default one, the first time.
+  static void install() {
+    static const bool installed = [] {
+      instance_ = new HookEngine(Engine::get_default_engine());
+      torch::autograd::set_default_engine_stub(
+          []() -> Engine& { return *instance_; });
+      return true;
+    }();
+    (void)installed;
+  }
+
+  std::unique_ptr<torch::autograd::SavedVariableHooks>
+  get_default_saved_variable_hooks() override {
+    if (NoHooks::is_here()) {
+      return nullptr;
+    }
+    const auto& state = at::SavedTensorDefaultHooks::get_tls_state();
+    if (state.stack.empty() || state.is_tracing) {
+      return engine_.get_default_saved_variable_hooks();
+    }
+    const auto& entry = state.stack.top();
+    if (HookSlot::is_ours(entry)) {
+      auto hooks = HookSlot::find(entry);
+      return hooks ? std::make_unique<HookedTensor>(std::move(hooks)) : nullptr;
+    }
+    if (hooks_of_python != nullptr) {
+      if (auto hooks = hooks_of_python(entry)) {
+        return std::make_unique<HookedTensor>(std::move(hooks));
+      }
+    }
+    return engine_.get_default_saved_variable_hooks();
+  }
+
+  torch::autograd::variable_list execute(
+      const torch::autograd::edge_list& roots,
+      const torch::autograd::variable_list& inputs,
+      bool keep_graph,
+      bool create_graph,
+      bool accumulate_grad,
+      const torch::autograd::edge_list& outputs) override {
+    return engine_.execute(
+        roots, inputs, keep_graph, create_graph, accumulate_grad, outputs);
+  }
+  c10::intrusive_ptr<at::ivalue::Future> execute_with_graph_task(
+      const std::shared_ptr<GraphTask>& task,
+      NodePtr root,
+      torch::autograd::InputBuffer&& buffer) override {
+    return engine_.execute_with_graph_task(
+        task, std::move(root), std::move(buffer));
+  }
+  std::unique_ptr<torch::autograd::AnomalyMetadata> make_anomaly_metadata()
+      override {
+    return engine_.make_anomaly_metadata();
+  }
+  void thread_on_exception(
+      const std::shared_ptr<GraphTask>& task,
+      const NodePtr& node,
+      std::exception& error) override {
+    engine_.thread_on_exception(task, node, error);
+  }
+  void thread_init(
+      int device,
+      const std::shared_ptr<torch::autograd::ReadyQueue>& queue,
+      bool count) override {
+    engine_.thread_init(device, queue, count);
+  }
+
+ private:
+  explicit HookEngine(Engine& engine) : engine_(engine) {}
+
+  static inline HookEngine* instance_ = nullptr;  // never destroyed
+  Engine& engine_;
+};
+
+}  // namespace libgrad::detail

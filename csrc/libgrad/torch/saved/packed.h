@@ -1,0 +1,111 @@
+/// libgrad/torch/saved/packed.h -- what hooks made of a tensor that was saved.
+
+#pragma once
+
+#include <c10/util/FunctionRef.h>
+#include <torch/csrc/autograd/saved_variable.h>
+
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace libgrad::detail {
+
+/// A value that a pack hook returned, whatever its type.
+class Packed {
+ public:
+  Packed() = default;
+  Packed(const Packed&) = delete;
+  Packed& operator=(const Packed&) = delete;
+  virtual ~Packed() = default;
+  /// Takes the tensor out of the value: where it is one, or a pair of one and
+  /// something. Somebody else keeps it then.
+  virtual at::Tensor take_tensor() = 0;
+  /// Waits until what was taken out has its numbers, before others look.
+  virtual void finish() const {}
+  /// The tensor that was packed; `taken` is what was taken out. May be called
+  /// many times, and by several threads.
+  virtual at::Tensor unpack(const at::Tensor& taken) = 0;
+
+  /// What several values keep together, once it is known; null for nothing.
+  using KeptSink = c10::function_ref<void(
+      const torch::autograd::SavedVariable& tensor,
+      std::string_view name,  // empty for an argument
+      size_t place)>;
+  struct Shared {
+    virtual ~Shared() = default;
+    /// Tells the sink of each of the tensors.
+    virtual void each_kept(const KeptSink& sink) const = 0;
+  };
+  virtual const Shared* shared() const { return nullptr; }
+};
+
+template <class Value>
+inline constexpr bool kPairOfTensor = false;
+template <class T>
+inline constexpr bool kPairOfTensor<std::pair<at::Tensor, T>> = true;
+
+/// True for a pair whose tensor has its numbers once `second.finish()` is done.
+template <class Value>
+inline constexpr bool kUnderWay = false;
+
+/// A value of type `Value`, and the hook that takes it.
+template <class Value, class Unpack>
+class PackedAs : public Packed {
+ public:
+  PackedAs(Value value, std::shared_ptr<const Unpack> unpack)
+      : value_(std::move(value)),
+        unpack_(std::move(unpack)) {}
+
+  at::Tensor take_tensor() override {
+    if constexpr (std::is_same_v<Value, at::Tensor>) {
+      return std::exchange(value_, {});
+    } else if constexpr (kPairOfTensor<Value>) {
+      return std::exchange(value_.first, {});
+    } else {
+      return {};
+    }
+  }
+
+  void finish() const override {
+    if constexpr (kUnderWay<Value>) {
+      value_.second.finish();
+    }
+  }
+
+  at::Tensor unpack(const at::Tensor& taken) override {
+    if constexpr (std::is_same_v<Value, at::Tensor>) {
+      return std::invoke(*unpack_, taken);
+    } else if constexpr (kPairOfTensor<Value>) {
+      return std::invoke(*unpack_, Value(taken, value_.second));
+    } else {
+      return std::invoke(*unpack_, std::as_const(value_));
+    }
+  }
+
+ private:
+  Value value_;
+  std::shared_ptr<const Unpack> unpack_;
+};
+
+/// A pack hook of any kind.
+using Pack = std::function<std::unique_ptr<Packed>(const at::Tensor&)>;
+
+/// `pack` and `unpack` as one hook.
+template <class F, class G>
+Pack join(F pack, G unpack) {
+  using Value = std::decay_t<std::invoke_result_t<const F&, const at::Tensor&>>;
+  static_assert(
+      std::is_invocable_r_v<at::Tensor, const G&, const Value&>,
+      "unpack must take what pack returns, and return a tensor");
+  return [pack = std::move(pack),
+          unpack = std::make_shared<const G>(std::move(unpack))](
+             const at::Tensor& tensor) -> std::unique_ptr<Packed> {
+    return std::make_unique<PackedAs<Value, G>>(
+        std::invoke(pack, tensor), unpack);
+  };
+}
+
+}  // namespace libgrad::detail
