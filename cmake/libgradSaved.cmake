@@ -44,7 +44,7 @@ function(libgrad_write_saved_table folder)
 
 #pragma once
 
-#include <libgrad/torch/saved/field.h>
+#include <libgrad/torch/saved/variable.h>
 
 #include <torch/csrc/autograd/generated/Functions.h>
 #include <torch/headeronly/version.h>

@@ -2,31 +2,13 @@
 
 #pragma once
 
-#include <libgrad/checkpoint/revolve.h>
+#include <libgrad/checkpoint/optimal.h>
+#include <libgrad/checkpoint/options.h>
 #include <libgrad/checkpoint/segment.h>
 
 namespace libgrad {
 
 using torch::autograd::variable_list;
-
-namespace detail {
-
-/// `function(inputs)`, run as a segment.
-inline variable_list run_segment(
-    ListCallable function,
-    const variable_list& inputs,
-    const CheckpointOptions& options,
-    Refuse refuse = detail::refuse) {
-  if (!at::GradMode::is_enabled()) {
-    return function(inputs);
-  }
-  HookEngine::install();
-  const auto segment =
-      std::make_shared<Segment>(std::move(function), inputs, options, refuse);
-  return segment->forward([&] { return segment->function()(inputs); });
-}
-
-}  // namespace detail
 
 /// `function(inputs)`. Its graph keeps the inputs, and none of the tensors that
 /// `function` saves for backward: backward runs `function` again, once for each
@@ -102,71 +84,6 @@ inline at::Tensor checkpoint_sequential(
   }
   return part((segments - 1) * size, count)(input);
 }
-
-namespace detail {
-
-/// A chain that runs itself again in parts.
-class OptimalChain : public std::enable_shared_from_this<OptimalChain> {
- public:
-  using Step = std::function<at::Tensor(const at::Tensor&)>;
-
-  OptimalChain(
-      std::vector<Step> steps,
-      const CheckpointOptions& options,
-      Refuse refuse = detail::refuse)
-      : steps_(std::move(steps)),
-        options_(options),
-        refuse_(refuse) {}
-
-  at::Tensor run(
-      int64_t begin, int64_t end, int64_t slots, const at::Tensor& input) {
-    if (end - begin == 1) {
-      return steps_[begin](input);
-    }
-    const int64_t cut = begin + revolve_cut(end - begin, slots + 1);
-    const auto middle = run_segment(
-        [self = shared_from_this(), begin, cut, slots](const auto& inputs) {
-          return variable_list{self->run(begin, cut, slots, inputs[0])};
-        },
-        {input},
-        options_,
-        refuse_)[0];
-    return run(cut, end, std::max<int64_t>(slots - 1, 0), middle);
-  }
-
- private:
-  const std::vector<Step> steps_;
-  const CheckpointOptions options_;
-  const Refuse refuse_;
-};
-
-/// As many checkpoints may be inside each other: no thread's stack is so small.
-inline constexpr int64_t kDeepest = 1000;
-
-inline at::Tensor run_optimal(
-    std::vector<OptimalChain::Step> steps,
-    const at::Tensor& input,
-    int64_t slots,
-    const CheckpointOptions& options,
-    Refuse refuse = detail::refuse) {
-  const auto count = static_cast<int64_t>(steps.size());
-  TORCH_CHECK(count > 0, "checkpoint_optimal: expected at least one function");
-  TORCH_CHECK(
-      slots >= 0,
-      "checkpoint_optimal: slots must not be negative, but is ",
-      slots);
-  TORCH_CHECK(
-      slots > 0 || count <= kDeepest,
-      "checkpoint_optimal: ",
-      count,
-      " functions need at least one slot: without any, up to ",
-      kDeepest,
-      " can be run");
-  return std::make_shared<OptimalChain>(std::move(steps), options, refuse)
-      ->run(0, count, std::min(slots, count), input);
-}
-
-}  // namespace detail
 
 /// Runs `functions`, one after the other, so that `slots` of their inputs at
 /// most, besides `input`, are kept at a time, and what one function saves; of

@@ -10,7 +10,7 @@
 #pragma once
 
 #include <libgrad/functional/matrix.h>
-
+#include <libgrad/functional/options.h>
 #include <libgrad/functional/products.h>
 
 namespace libgrad {
@@ -24,34 +24,6 @@ using TensorCallable = std::function<at::Tensor(const at::Tensor&)>;
 /// Entry [i][j] is of output i and input j, its shape that of the output
 /// followed by that of the input.
 using Matrix = detail::Matrix;
-
-/// Options of the products with a vector.
-struct ProductOptions {
-  /// One entry of the right shape for each output (vjp) or input (others);
-  /// none where that is one tensor with one element, for a 1.
-  variable_list v = {};
-  /// Record the results' own graph, so that they can be differentiated.
-  bool create_graph = false;
-  /// Throw, instead of giving zeros, where something does not depend on an
-  /// input.
-  bool strict = false;
-};
-
-/// Options of `jvp`.
-struct JvpOptions {
-  variable_list v = {};  ///< as ProductOptions::v
-  bool create_graph = false;
-  bool strict = false;
-  /// `forward` calls the function once with dual tensors, which is fastest in
-  /// a program without Python; any other differentiates twice.
-  Strategy strategy = Strategy::automatic;
-};
-
-/// Options of `value_and_grad`.
-struct GradientOptions {
-  bool create_graph = false;  ///< as ProductOptions::create_graph
-  bool strict = false;        ///< as ProductOptions::strict
-};
 
 /// What the function returned, and the product with the vector.
 using Product = detail::OutputsAndProduct;

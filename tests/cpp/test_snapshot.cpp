@@ -3,7 +3,7 @@
 #include "check.h"
 #include "tensors.h"
 
-#include <libgrad/graph/graph_words.h>
+#include <libgrad/graph/words.h>
 #include <libgrad/libgrad.h>
 
 #include <torch/csrc/autograd/custom_function.h>

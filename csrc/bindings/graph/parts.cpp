@@ -1,6 +1,6 @@
 #include "bindings/graph/parts.h"
 
-#include <libgrad/graph/graph_words.h>
+#include <libgrad/graph/words.h>
 
 #include <torch/csrc/DynamicTypes.h>
 

@@ -1,7 +1,7 @@
 #include "bindings/graph/parts.h"
 
 #include <libgrad/base/describe.h>
-#include <libgrad/graph/graph_words.h>
+#include <libgrad/graph/words.h>
 
 #include <sstream>
 

@@ -18,6 +18,18 @@ struct ChainPart {
   std::vector<ChainPart> again = {};
 };
 
+/// A schedule of forward and backward of a chain.
+struct ChainPlan {
+  /// In the order in which they run, one behind the other.
+  std::vector<ChainPart> parts;
+  /// Of all runs forward.
+  double seconds = 0;
+  /// What the chain allocates, at the peak; see `checkpoint_optimal`.
+  int64_t peak_bytes = 0;
+  /// How often each function runs forward.
+  std::vector<int64_t> runs = {};
+};
+
 namespace detail {
 
 using ChainParts = std::vector<ChainPart>;
@@ -58,6 +70,34 @@ inline void count_runs(const ChainParts& parts, std::vector<int64_t>& runs) {
     }
     count_runs(part.again, runs);
   }
+}
+
+inline ChainPlan describe_plan(
+    ChainParts parts, const ChainCosts& costs, const ChainNeeds& needs) {
+  ChainPlan plan{.parts = std::move(parts)};
+  plan.runs.resize(costs.steps.size());
+  count_runs(plan.parts, plan.runs);
+  for (size_t i = 0; i < costs.steps.size(); ++i) {
+    plan.seconds += costs.steps[i].seconds * static_cast<double>(plan.runs[i]);
+  }
+  plan.peak_bytes = needs.always() + peak_of(plan.parts, needs.size(), needs);
+  return plan;
+}
+
+inline ChainParts keep_all(int64_t size) {
+  ChainParts parts;
+  for (int64_t i = 0; i < size; ++i) {
+    parts.push_back({i, i + 1});
+  }
+  return parts;
+}
+
+/// Throws unless `bytes` can be a budget.
+inline void check_budget(int64_t bytes) {
+  TORCH_CHECK_VALUE(
+      bytes > 0,
+      "checkpoint_optimal: budget_bytes must be positive, but is ",
+      bytes);
 }
 
 /// A value for each part of a chain, begin < end.

@@ -12,16 +12,6 @@
 
 namespace libgrad::detail {
 
-/// Calls `use` with each tensor in `value` that is defined.
-template <class Use>
-void each_defined(const c10::IValue& value, const Use& use) {
-  each_tensor(value, [&](const at::Tensor& tensor) {
-    if (tensor.defined()) {
-      use(tensor);
-    }
-  });
-}
-
 /// A call: the how many-th of an operator in a run. Calls of other operators
 /// do not count, so one that only one of two runs makes, as that of autocast's
 /// cache, moves no others.

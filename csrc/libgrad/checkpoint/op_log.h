@@ -10,6 +10,7 @@
 #include <libgrad/checkpoint/call_id.h>
 #include <libgrad/torch/dispatch/op_watcher.h>
 #include <libgrad/torch/memory/random_state.h>
+#include <libgrad/torch/memory/tensor_impl.h>
 #include <libgrad/torch/saved/variable.h>
 
 #include <c10/util/SmallVector.h>
@@ -22,26 +23,6 @@
 #include <vector>
 
 namespace libgrad::detail {
-
-/// The memory of a tensor; null for one that has none of its own.
-inline c10::StorageImpl* memory_of(const at::Tensor& tensor) {
-  return tensor.defined() && tensor.has_storage()
-             ? tensor.unsafeGetTensorImpl()
-                   ->unsafe_storage()
-                   .unsafeGetStorageImpl()
-             : nullptr;
-}
-
-/// True for a tensor of which its memory and its layout say all.
-inline bool has_plain_memory(const at::Tensor& tensor) {
-  using K = c10::DispatchKey;
-  constexpr auto others = c10::DispatchKeySet(
-      {K::Python, K::Functionalize, K::Conjugate, K::Negative, K::ZeroTensor});
-  return memory_of(tensor) != nullptr && tensor.layout() == at::kStrided &&
-         !tensor.is_nested() && !tensor.is_quantized() &&
-         !tensor.is_inference() && !tensor.key_set().has_any(others) &&
-         !tensor.unsafeGetTensorImpl()->has_symbolic_sizes_strides();
-}
 
 /// A tensor, without its object: that keeps its graph, and Python's object.
 class PlainTensor {

@@ -5,7 +5,9 @@
 #include <c10/core/Device.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace libgrad {
@@ -29,6 +31,14 @@ struct CheckpointOptions {
 };
 
 namespace detail {
+
+/// True when a tensor of this name is to be kept.
+inline bool is_kept(const CheckpointOptions& options, std::string_view name) {
+  const auto is_in = [name](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  return is_in(options.save) || is_in(options.offload);
+}
 
 /// Throws the error that says that a function did something else.
 using Refuse = void (*)(const std::string& text);

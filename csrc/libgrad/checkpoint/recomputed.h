@@ -1,17 +1,11 @@
 /// libgrad/checkpoint/recomputed.h -- what was computed again, until it is
 /// used.
-///
-/// Relies on (covered by tests/cpp/test_checkpoint.cpp and
-/// tests/test_checkpoint.py):
-/// - the engine numbers its calls, and tells the number in each of its threads;
-/// - torch.utils.checkpoint.GraphExecGroup puts itself into AutogradState,
-///   which those threads share.
 
 #pragma once
 
+#include <libgrad/torch/autograd/backward_id.h>
+
 #include <ATen/core/Tensor.h>
-#include <c10/core/AutogradState.h>
-#include <torch/csrc/autograd/graph_task.h>
 
 #include <algorithm>
 #include <mutex>
@@ -21,44 +15,6 @@
 #include <vector>
 
 namespace libgrad::detail {
-
-/// The backward that this thread works for: a call of the engine, or all those
-/// of a GraphExecGroup.
-class BackwardId {
- public:
-  static BackwardId now() {
-    BackwardId backward;
-    backward.group_ = group_of(c10::AutogradState::get_tls_state());
-    if (!backward.group_) {
-      backward.task_ = torch::autograd::get_current_graph_task_id();
-    }
-    return backward;
-  }
-
-  /// False outside of any.
-  explicit operator bool() const { return group_ || task_ != -1; }
-  bool is_group() const { return group_.has_value(); }
-
-  bool operator==(const BackwardId& other) const {
-    return task_ == other.task_ && address() == other.address();
-  }
-
- private:
-  template <class State>  // torch 2.11 may have no groups
-  static std::optional<c10::SafePyObject> group_of(const State& state) {
-    if constexpr (requires { state.get_graph_exec_group(); }) {
-      return state.get_graph_exec_group();
-    }
-    return std::nullopt;
-  }
-
-  PyObject* address() const {
-    return group_ ? group_->ptr(&group_->pyinterpreter()) : nullptr;
-  }
-
-  std::optional<c10::SafePyObject> group_;  // kept: no other has its address
-  int task_ = -1;
-};
 
 /// Tensors that threads computed again, each for the backward that it works
 /// for, so that none waits for another while that runs anybody's code.

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <libgrad/checkpoint/determinism.h>
+#include <libgrad/checkpoint/name_replay.h>
 #include <libgrad/checkpoint/name_watcher.h>
+#include <libgrad/checkpoint/options.h>
 #include <libgrad/checkpoint/recomputed.h>
 #include <libgrad/torch/memory/autocast_state.h>
 
@@ -290,6 +292,21 @@ class Segment : public std::enable_shared_from_this<Segment>,
   size_t needed_ = 0;
   std::atomic<bool> complete_ = false;  // what is above stays as it is
 };
+
+/// `function(inputs)`, run as a segment.
+inline variable_list run_segment(
+    ListCallable function,
+    const variable_list& inputs,
+    const CheckpointOptions& options,
+    Refuse refuse = detail::refuse) {
+  if (!at::GradMode::is_enabled()) {
+    return function(inputs);
+  }
+  HookEngine::install();
+  const auto segment =
+      std::make_shared<Segment>(std::move(function), inputs, options, refuse);
+  return segment->forward([&] { return segment->function()(inputs); });
+}
 
 }  // namespace detail
 }  // namespace libgrad

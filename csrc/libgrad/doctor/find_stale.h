@@ -1,8 +1,5 @@
 /// libgrad/doctor/find_stale.h -- the saved tensors of a graph that are no more
 /// what they were, and who wrote to them.
-///
-/// Relies on (covered by tests/cpp/test_doctor.cpp): SavedVariable keeps the
-/// node that made its tensor in `grad_fn_`, where the tensor has none itself.
 
 #pragma once
 
@@ -19,12 +16,6 @@
 #include <utility>
 
 namespace libgrad::detail {
-
-struct SavedGradFn {
-  using type = NodePtr SavedVariable::*;
-  friend type member(SavedGradFn);
-};
-template struct Reveal<SavedGradFn, &SavedVariable::grad_fn_>;
 
 inline CallSite call_site(uint32_t op, const Here& where) {
   const auto& origins = Origins::instance();

@@ -4,7 +4,6 @@
 
 #include <libgrad/base/describe.h>
 #include <libgrad/record/origins.h>
-#include <libgrad/torch/memory/identity.h>
 #include <libgrad/torch/memory/storage.h>
 
 #include <c10/util/Exception.h>

@@ -3,14 +3,13 @@
 ///
 /// Relies on (covered by tests/cpp/test_doctor.cpp):
 /// - no kernels but ours are registered for the key TESTING_ONLY_GenericMode,
-///   which comes before autograd's and is off until a thread includes it;
-/// - an operator's schema says which arguments it writes to, but for the
-///   statistics of batch norm (kUntold).
+///   which comes before autograd's and is off until a thread includes it.
 
 #pragma once
 
 #include <libgrad/doctor/frozen.h>
 #include <libgrad/doctor/writes.h>
+#include <libgrad/torch/dispatch/written_arguments.h>
 #include <libgrad/torch/saved/variable.h>
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -26,44 +25,6 @@
 namespace libgrad::detail {
 
 inline constexpr auto kSpyKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
-
-/// Operators that write into arguments of these names and do not say so.
-inline constexpr std::string_view kUntold[] = {
-    "aten::native_batch_norm",
-    "aten::cudnn_batch_norm",
-    "aten::miopen_batch_norm",
-    "aten::batch_norm_update_stats"};
-
-/// Operators that say they write, but leave numbers as they are.
-inline constexpr std::string_view kNoWrites[] = {
-    "aten::detach_",
-    "aten::record_stream",
-    "aten::rename_",
-    "aten::requires_grad_",
-    "aten::retain_grad"};
-
-template <size_t N>
-bool is_one_of(std::string_view name, const std::string_view (&names)[N]) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-
-/// Which arguments of an operator it writes to.
-inline std::vector<size_t> written_arguments(const c10::FunctionSchema& op) {
-  std::vector<size_t> written;
-  if (is_one_of(op.name(), kNoWrites)) {
-    return written;
-  }
-  const bool untold = is_one_of(op.name(), kUntold);
-  for (size_t i = 0; i < op.arguments().size(); ++i) {
-    const auto& argument = op.arguments()[i];
-    const auto* alias = argument.alias_info();
-    if ((alias != nullptr && alias->isWrite()) ||
-        (untold && argument.name().starts_with("running_"))) {
-      written.push_back(i);
-    }
-  }
-  return written;
-}
 
 /// What an operator is about to write to.
 class Targets {

@@ -1,14 +1,11 @@
 /// libgrad/doctor/writes.h -- which operator wrote into which memory, and where
 /// it was called.
-///
-/// Relies on (covered by tests/cpp/test_doctor.cpp): a VariableVersion is a
-/// pointer to the counter that tensors share whose versions move together.
 
 #pragma once
 
 #include <libgrad/record/origins.h>
-#include <libgrad/torch/memory/identity.h>
 #include <libgrad/torch/memory/storage.h>
+#include <libgrad/torch/memory/tensor_impl.h>
 
 #include <c10/core/TensorImpl.h>
 
@@ -21,15 +18,6 @@
 #include <vector>
 
 namespace libgrad::detail {
-
-/// The counter behind the version of `tensor`; null where there is none.
-inline const void* counter_of(const c10::TensorImpl& tensor) {
-  const auto& version = tensor.version_counter();
-  static_assert(sizeof(version) == sizeof(void*));
-  const void* counter = nullptr;
-  std::memcpy(&counter, &version, sizeof counter);
-  return counter;
-}
 
 /// An operator wrote into a tensor.
 struct Write {

@@ -1,46 +1,19 @@
 /// libgrad/function/leftover.h -- what `forward` leaves in its AutogradContext,
 /// taken out of it and put into another.
 ///
-/// Relies on (covered by tests/test_function_transforms.py):
-/// - CppNode<> is a friend of AutogradContext, so that a specialisation for a
-///   type of ours reaches its private members;
-/// - the requires_grad of a tensor that vmap wraps is of interest to nobody;
-/// - get_saved_variables() and needs_input_grad() answer with the overrides
-///   that compiled autograd sets, where there are any.
+/// Relies on (covered by tests/test_function_transforms.py): the requires_grad
+/// of a tensor that vmap wraps is of interest to nobody.
 
 #pragma once
 
+#include <libgrad/base/each_tensor.h>
 #include <libgrad/function/values.h>
+#include <libgrad/torch/autograd/context.h>
 
 #include <algorithm>
 #include <unordered_set>
 
 namespace libgrad::detail {
-struct ContextAccess {};
-}  // namespace libgrad::detail
-
-template <>
-struct torch::autograd::CppNode<libgrad::detail::ContextAccess> {
-  static variable_list& to_save(AutogradContext& ctx) { return ctx.to_save_; }
-  static auto& dirty(AutogradContext& ctx) { return ctx.dirty_inputs_; }
-  static bool& materialize(AutogradContext& ctx) {
-    return ctx.materialize_grads_;
-  }
-  static auto& saved(AutogradContext& ctx) {
-    return ctx.saved_variables_override_;
-  }
-  static auto& needs_input_grad(AutogradContext& ctx) {
-    return ctx.needs_input_grad_override_;
-  }
-  static bool freed(const AutogradContext& ctx) {
-    return ctx.has_freed_buffers_;
-  }
-  static auto& variables(AutogradContext& ctx) { return ctx.saved_variables_; }
-};
-
-namespace libgrad::detail {
-
-using Context = torch::autograd::CppNode<ContextAccess>;
 
 /// Where a saved tensor comes from.
 struct Origin {
@@ -48,39 +21,6 @@ struct Origin {
   Kind kind;
   int64_t index;
 };
-
-/// `value` with `change(tensor)` for every tensor in it, also in lists, tuples
-/// and dicts.
-template <class Change>
-at::IValue changed(const at::IValue& value, const Change& change) {
-  if (value.isTensor()) {
-    return change(value.toTensor());
-  }
-  if (value.isTuple()) {
-    std::vector<at::IValue> elements;
-    for (const auto& element : value.toTupleRef().elements()) {
-      elements.push_back(changed(element, change));
-    }
-    return c10::ivalue::Tuple::create(std::move(elements));
-  }
-  if (value.isList()) {
-    const auto list = value.toList();
-    c10::impl::GenericList result(list.elementType());
-    for (const at::IValue& element : value.toListRef()) {
-      result.push_back(changed(element, change));
-    }
-    return result;
-  }
-  if (value.isGenericDict()) {
-    const auto dict = value.toGenericDict();
-    c10::impl::GenericDict result(dict.keyType(), dict.valueType());
-    for (const auto& entry : dict) {
-      result.insert(entry.key(), changed(entry.value(), change));
-    }
-    return result;
-  }
-  return value;
-}
 
 /// A tensor in saved_data.
 struct NamedOrigin {

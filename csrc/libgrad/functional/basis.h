@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -99,6 +100,20 @@ inline at::Tensor unit_rows(
 inline at::Tensor zero_block(
     const at::Tensor& output, const at::Tensor& input) {
   return zeros_as(input, joined(output.sizes(), input.sizes()));
+}
+
+/// `block` with its first `dim` dimensions behind the others: a view.
+inline at::Tensor swapped(const at::Tensor& block, int64_t dim) {
+  if (dim == 0 || dim == block.dim()) {
+    return block;
+  }
+  if (block.dim() == 2) {
+    return block.t();
+  }
+  std::vector<int64_t> order(block.dim());
+  std::iota(order.begin(), order.end(), 0);
+  std::rotate(order.begin(), order.begin() + dim, order.end());
+  return block.permute(order);
 }
 
 }  // namespace libgrad::detail

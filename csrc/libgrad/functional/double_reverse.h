@@ -3,9 +3,8 @@
 
 #pragma once
 
-#include <libgrad/functional/rows.h>
-
 #include <libgrad/functional/fallback.h>
+#include <libgrad/functional/rows.h>
 
 #include <ATen/TensorOperators.h>
 
@@ -17,20 +16,6 @@ namespace libgrad::detail {
 /// How many times taller than wide a Jacobian is when differentiating twice
 /// becomes cheaper than a batch of as many rows.
 inline constexpr int64_t kTall = 8;
-
-/// `block` with its first `dim` dimensions behind the others: a view.
-inline at::Tensor swapped(const at::Tensor& block, int64_t dim) {
-  if (dim == 0 || dim == block.dim()) {
-    return block;
-  }
-  if (block.dim() == 2) {
-    return block.t();
-  }
-  std::vector<int64_t> order(block.dim());
-  std::iota(order.begin(), order.end(), 0);
-  std::rotate(order.begin(), order.begin() + dim, order.end());
-  return block.permute(order);
-}
 
 /// The transposed `matrix`, whose rows are those of `outputs`.
 inline Matrix transposed(const Matrix& matrix, const variable_list& outputs) {
@@ -121,59 +106,6 @@ inline bool is_tall(const variable_list& outputs, const variable_list& inputs) {
           inputs[0].scalar_type() == at::kDouble) &&
          std::all_of(outputs.begin(), outputs.end(), alike) &&
          std::all_of(inputs.begin(), inputs.end(), alike);
-}
-
-/// Rows `first` to `last`: `batched` where that works, else one by one.
-inline variable_list rows_between(
-    const Call& call,
-    const Rows& rows,
-    bool batched,
-    int64_t first,
-    int64_t last) {
-  if (batched) {
-    try {
-      return rows.batched(first, last);
-    } catch (const std::exception& error) {
-      warn_of_fallback(
-          call,
-          "the batched backward",
-          error,
-          "the engine is called for each row instead, which is right but "
-          "slower");
-    }
-  }
-  return rows.looped(first, last);
-}
-
-/// What is to be tried before the loop.
-struct Attempts {
-  bool double_reverse = false;
-  bool batched = false;
-};
-
-/// The Jacobian of `outputs`, which have a graph, by the first of `attempts`
-/// that works, else row by row.
-inline Matrix matrix(
-    const Call& call,
-    const variable_list& outputs,
-    const variable_list& inputs,
-    const RowOptions& options,
-    Attempts attempts) {
-  if (attempts.double_reverse) {
-    try {
-      return double_reverse(call, outputs, inputs, options);
-    } catch (const std::exception& error) {
-      attempts.batched = true;
-      warn_of_fallback(
-          call,
-          "differentiating twice",
-          error,
-          "its rows are taken instead, which is right but slower");
-    }
-  }
-  const Rows rows(call, outputs, inputs, options);
-  return rows.by_output(
-      rows_between(call, rows, attempts.batched, 0, rows.count()));
 }
 
 }  // namespace libgrad::detail

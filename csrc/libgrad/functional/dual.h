@@ -1,50 +1,15 @@
 /// libgrad/functional/dual.h -- derivatives by dual tensors.
 ///
-/// Relies on (covered by tests/cpp/test_functorch.cpp):
-/// - ForwardADLevel::get_next_idx gives a level of dual tensors, and
-///   release_idx ends it and takes the tangents off;
-/// - a batch of dual tensors, mapped over by functorch, stays dual.
+/// Relies on (covered by tests/cpp/test_functorch.cpp): a batch of dual
+/// tensors, mapped over by functorch, stays dual.
 
 #pragma once
 
 #include <libgrad/functional/double_reverse.h>
 #include <libgrad/functional/products.h>
-
-#include <torch/csrc/autograd/forward_grad.h>
+#include <libgrad/torch/transforms/dual_level.h>
 
 namespace libgrad::detail {
-
-/// A level of dual tensors, for as long as this object lives.
-class DualLevel {
- public:
-  DualLevel() = default;
-  DualLevel(const DualLevel&) = delete;
-  DualLevel& operator=(const DualLevel&) = delete;
-  ~DualLevel() { torch::autograd::ForwardADLevel::release_idx(level_); }
-
-  at::Tensor dual(const at::Tensor& primal, const at::Tensor& tangent) const {
-    return at::_make_dual(primal, tangent, static_cast<int64_t>(level_));
-  }
-
-  /// The tangent of `tensor`, zeros where it has none.
-  at::Tensor tangent(const at::Tensor& tensor) const {
-    auto [primal, tangent] =
-        at::_unpack_dual(tensor, static_cast<int64_t>(level_));
-    return tangent.defined() ? tangent : at::zeros_like(primal);
-  }
-
-  /// The tangent of `tensor`, undefined where it has none.
-  at::Tensor own_tangent(const at::Tensor& tensor) const {
-    return std::get<1>(at::_unpack_dual(tensor, static_cast<int64_t>(level_)));
-  }
-
-  at::Tensor primal(const at::Tensor& tensor) const {
-    return std::get<0>(at::_unpack_dual(tensor, static_cast<int64_t>(level_)));
-  }
-
- private:
-  uint64_t level_ = torch::autograd::ForwardADLevel::get_next_idx();
-};
 
 /// The outputs of `f` and Jv, by one call of it.
 inline OutputsAndProduct dual_product(

@@ -216,4 +216,17 @@ inline variable_list zero_vectors(const variable_list& tensors) {
   return zeros;
 }
 
+inline bool all_real(const variable_list& tensors) {
+  return std::none_of(tensors.begin(), tensors.end(), [](const auto& tensor) {
+    return tensor.defined() && tensor.is_complex();
+  });
+}
+
+/// `f` as a function of a list of one. It must outlive the result.
+inline auto listed(const std::function<at::Tensor(const at::Tensor&)>& f) {
+  return [&f](const variable_list& inputs) -> variable_list {
+    return {f(inputs[0])};
+  };
+}
+
 }  // namespace libgrad::detail

@@ -4,37 +4,65 @@
 
 #include <libgrad/functional/double_reverse.h>
 #include <libgrad/functional/dual.h>
+#include <libgrad/functional/options.h>
 #include <libgrad/functional/verify.h>
 
 namespace libgrad {
 
-/// How a Jacobian is computed.
-enum class Strategy {
-  automatic,       ///< chosen by shape, and the first below that works
-  loop,            ///< one backward for each element of the outputs
-  batched,         ///< one backward for many of them
-  double_reverse,  ///< one for many elements of the inputs: for tall ones
-  forward,         ///< the function itself with dual tensors, for many inputs
-};
-
-/// Options of `jacobian` and `hessian`.
-struct JacobianOptions {
-  /// Record the results' own graph, so that they can be differentiated.
-  bool create_graph = false;
-  /// Throw, instead of giving zeros, where an output does not depend on an
-  /// input. Demands the loop.
-  bool strict = false;
-  Strategy strategy = Strategy::automatic;
-  /// How many rows (columns, for double_reverse and forward) to take at once.
-  /// By default as many as stay under detail::kBatchBytes, on other devices
-  /// than the CPU detail::kDeviceBatchBytes; at least 1.
-  std::optional<int64_t> chunk_size = std::nullopt;
-  /// Compare uᵀJ, for one random u, with what a single backward gives, and
-  /// throw where they differ: a wrong batching rule is told, not returned.
-  bool check = false;
-};
-
 namespace detail {
+
+/// Rows `first` to `last`: `batched` where that works, else one by one.
+inline variable_list rows_between(
+    const Call& call,
+    const Rows& rows,
+    bool batched,
+    int64_t first,
+    int64_t last) {
+  if (batched) {
+    try {
+      return rows.batched(first, last);
+    } catch (const std::exception& error) {
+      warn_of_fallback(
+          call,
+          "the batched backward",
+          error,
+          "the engine is called for each row instead, which is right but "
+          "slower");
+    }
+  }
+  return rows.looped(first, last);
+}
+
+/// What is to be tried before the loop.
+struct Attempts {
+  bool double_reverse = false;
+  bool batched = false;
+};
+
+/// The Jacobian of `outputs`, which have a graph, by the first of `attempts`
+/// that works, else row by row.
+inline Matrix matrix(
+    const Call& call,
+    const variable_list& outputs,
+    const variable_list& inputs,
+    const RowOptions& options,
+    Attempts attempts) {
+  if (attempts.double_reverse) {
+    try {
+      return double_reverse(call, outputs, inputs, options);
+    } catch (const std::exception& error) {
+      attempts.batched = true;
+      warn_of_fallback(
+          call,
+          "differentiating twice",
+          error,
+          "its rows are taken instead, which is right but slower");
+    }
+  }
+  const Rows rows(call, outputs, inputs, options);
+  return rows.by_output(
+      rows_between(call, rows, attempts.batched, 0, rows.count()));
+}
 
 /// Throws for options that forward mode does not go with.
 inline void check_forward(const Call& call, bool create_graph, bool strict) {

@@ -14,19 +14,6 @@ struct OutputsAndProduct {
   variable_list product;
 };
 
-/// `f` as a function of a list of one. It must outlive the result.
-inline auto listed(const std::function<at::Tensor(const at::Tensor&)>& f) {
-  return [&f](const variable_list& inputs) -> variable_list {
-    return {f(inputs[0])};
-  };
-}
-
-inline bool all_real(const variable_list& tensors) {
-  return std::none_of(tensors.begin(), tensors.end(), [](const auto& tensor) {
-    return tensor.defined() && tensor.is_complex();
-  });
-}
-
 /// Throws unless `v` fits the inputs of a function.
 inline void check_input_vector(
     const Call& call, const variable_list& v, const variable_list& inputs) {

@@ -1,16 +1,11 @@
 /// libgrad/grad/adjoint.h -- has autograd seen all that a linear function
 /// does? The Jacobian-vector product that it derives from a vector-Jacobian
 /// product is right only then.
-///
-/// Relies on (covered by tests/test_function_forward_mode.py):
-/// - a node's sequence number is above those of all nodes made before it on
-///   its thread;
-/// - the node behind an operator without a derivative, which passes nothing
-///   on, is of a type called WarnNotImplemented.
 
 #pragma once
 
 #include <libgrad/torch/autograd/edges.h>
+#include <libgrad/torch/autograd/walk.h>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -19,11 +14,7 @@
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 
 #include <algorithm>
-#include <limits>
 #include <optional>
-#include <string_view>
-#include <typeinfo>
-#include <unordered_set>
 
 namespace libgrad::detail {
 
@@ -34,40 +25,6 @@ inline at::Tensor probe(const at::Tensor& output) {
   return ones.layout() == at::kStrided
              ? ones.reshape(-1).cumsum(0).cos().view_as(output)
              : ones;
-}
-
-/// True when the graph of `tensor` leads to one of `sources`, each of which an
-/// operation made on this thread. What is older than they are is not visited.
-inline bool depends_on(const at::Tensor& tensor, const variable_list& sources) {
-  using torch::autograd::Node;
-  std::unordered_set<const Node*> goals;
-  auto oldest = std::numeric_limits<uint64_t>::max();
-  for (const auto& source : sources) {
-    const auto* node = source.grad_fn().get();
-    TORCH_INTERNAL_ASSERT(node != nullptr);
-    goals.insert(node);
-    oldest = std::min(oldest, node->sequence_nr());
-  }
-  std::unordered_set<const Node*> seen;
-  std::vector<const Node*> stack{tensor.grad_fn().get()};
-  while (!stack.empty()) {
-    const auto* node = stack.back();
-    stack.pop_back();
-    if (node == nullptr || node->sequence_nr() < oldest ||
-        !seen.insert(node).second) {
-      continue;
-    }
-    if (goals.count(node) != 0) {
-      return true;
-    }
-    const std::string_view type = typeid(*node).name();
-    if (type.find("WarnNotImplemented") == std::string_view::npos) {
-      for (const auto& edge : node->next_edges()) {
-        stack.push_back(edge.function.get());
-      }
-    }
-  }
-  return false;
 }
 
 /// The products <a[i], b[i]> of real vectors, complex ones seen as pairs of

@@ -1,32 +1,22 @@
 /// libgrad/grad/seeds.h -- checks of what grad and backward are given.
 ///
 /// Relies on (covered by tests/cpp/test_internals.cpp):
-/// - the dispatch keys of an ordinary CPU tensor, and the thread's included
-///   keys where no mode, transform or tracer is on: is_plain_cpu;
-/// - at::detail::scalar_tensor_static makes what at::ones_like would there.
+/// at::detail::scalar_tensor_static makes what at::ones_like would of a plain
+/// tensor on the CPU.
 
 #pragma once
 
 #include <libgrad/base/describe.h>
+#include <libgrad/grad/call.h>
 #include <libgrad/torch/autograd/edges.h>
+#include <libgrad/torch/dispatch/plain_cpu.h>
 
 #include <ATen/Functions.h>  // ones
 #include <ATen/ScalarOps.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
-#include <c10/core/impl/TorchDispatchModeTLS.h>
 
 #include <algorithm>
 
 namespace libgrad::detail {
-
-/// What a function calls its arguments; errors speak in these words.
-struct Call {
-  const char* name;
-  const char* outputs;
-  const char* seeds;
-};
-inline constexpr Call kGrad{"grad", "outputs", "grad_outputs"};
-inline constexpr Call kBackward{"backward", "tensors", "grad_tensors"};
 
 /// What the gradient that enters at an output must look like.
 struct Expected {
@@ -35,10 +25,6 @@ struct Expected {
   at::Device device;
   bool subclass;  // whose device is its own affair
 };
-
-inline bool is_subclass(const at::Tensor& tensor) {
-  return tensor.unsafeGetTensorImpl()->is_python_dispatch();
-}
 
 inline Expected expected(const at::Tensor& output) {
   return {
@@ -209,21 +195,6 @@ inline void check_count(const Call& call, size_t outputs, size_t seeds) {
       call.seeds,
       " needs one entry, which may be None, for each of ",
       call.outputs);
-}
-
-/// True when making a tensor is seen by nobody but its owner: `like` is an
-/// ordinary tensor on the CPU, and this thread has no dispatch mode, transform
-/// or tracer.
-inline bool is_plain_cpu(const at::Tensor& like) {
-  constexpr c10::DispatchKeySet ordinary{
-      c10::DispatchKey::CPU,
-      c10::DispatchKey::AutogradCPU,
-      c10::DispatchKey::ADInplaceOrView,
-      c10::DispatchKey::AutocastCPU};
-  return like.key_set() == ordinary &&
-         c10::impl::tls_local_dispatch_key_set().included_ ==
-             c10::default_included_set &&
-         !c10::impl::TorchDispatchModeTLS::any_modes_set();
 }
 
 /// A one for an output with one element. The dispatcher is a twentieth of a

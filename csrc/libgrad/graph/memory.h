@@ -9,7 +9,6 @@
 
 #pragma once
 
-#include <libgrad/base/huge_pages.h>
 #include <libgrad/base/pointer_index.h>
 #include <libgrad/torch/saved/variable.h>
 

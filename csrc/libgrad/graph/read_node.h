@@ -4,13 +4,18 @@
 #pragma once
 
 #include <libgrad/graph/snapshot.h>
+#include <libgrad/record/origins.h>
 #include <libgrad/torch/autograd/name_tag.h>
 #include <libgrad/torch/autograd/node_names.h>
 #include <libgrad/torch/saved/of_node.h>
 
+#include <c10/core/SymIntArrayRef.h>
+
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 
 namespace libgrad::detail {
@@ -135,5 +140,54 @@ class NodeDictionary {
   };
   std::array<Recent, 64> recent_;  // by address: found without the map
 };
+
+/// Lines of source by place, each found out once.
+class Lines {
+ public:
+  explicit Lines(Graph& graph) : graph_(graph) {}
+
+  void put(const Place& place, GraphOrigin& origin) {
+    if (place.key == nullptr) {
+      return;
+    }
+    auto [found, is_new] = lines_.try_emplace({place.key, place.at});
+    if (is_new) {
+      const auto [file, line] = source_of(place);
+      found->second = {graph_.keep(file), static_cast<Index>(line)};
+    }
+    std::tie(origin.file, origin.line) = found->second;
+  }
+
+ private:
+  Graph& graph_;
+  std::map<std::pair<const void*, int32_t>, std::pair<std::string_view, Index>>
+      lines_;
+};
+
+/// Says of the nodes that were made under a Record where they come from.
+inline void fill_origins(Graph& graph) {
+  const auto& origins = Origins::instance();
+  if (origins.empty()) {
+    return;
+  }
+  Lines lines(graph);
+  for (auto& node : graph.nodes) {
+    if (const auto seen = origins.find(node.thread, node.sequence_nr)) {
+      node.origin.op = graph.keep(origins.text(seen->op));
+      node.origin.module = graph.keep(origins.text(seen->module));
+      lines.put(seen->place, node.origin);
+    }
+  }
+}
+
+/// The sizes as numbers; -1 for one that is a symbol.
+inline Slice keep_sizes(Graph& graph, c10::SymIntArrayRef sizes) {
+  const Slice slice{
+      static_cast<Index>(graph.ints.size()), static_cast<Index>(sizes.size())};
+  for (const auto& size : sizes) {
+    graph.ints.push_back(size.maybe_as_int().value_or(-1));
+  }
+  return slice;
+}
 
 }  // namespace libgrad::detail

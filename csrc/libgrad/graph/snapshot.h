@@ -2,7 +2,9 @@
 
 #pragma once
 
-#include <libgrad/torch/memory/identity.h>
+#include <libgrad/base/index.h>
+#include <libgrad/torch/memory/storage.h>
+#include <libgrad/torch/saved/variable.h>
 
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
@@ -20,13 +22,32 @@
 namespace libgrad {
 
 namespace detail {
+
 class GraphTaker;
 class TensorFinder;
-}  // namespace detail
 
-/// A place in one of the lists of a `Graph`, or nothing.
-using Index = uint32_t;
-inline constexpr Index kNothing = UINT32_MAX;
+/// Tensors and storages by number and address.
+struct GraphIdentity {
+  struct Leaf {
+    Kept tensor;
+    uint32_t node;
+  };
+  struct Memory {
+    Kept storage;
+    uint32_t place;  // in Graph::storages
+  };
+  struct Part {
+    uint32_t saved;  // its place in Graph::saved
+    Span span;
+  };
+
+  std::vector<void*> nodes;  // by id; never followed: a node may be gone
+  std::vector<Leaf> leaves;
+  std::vector<Memory> memories;  // those that not only the graph holds
+  std::vector<Part> parts;       // saved tensors that do not fill such a memory
+};
+
+}  // namespace detail
 
 /// What made a node.
 enum class NodeKind : uint8_t {
@@ -39,25 +60,11 @@ enum class NodeKind : uint8_t {
   kOther,
 };
 
-/// What can be said of a tensor that a node saved.
-enum class SavedState : uint8_t {
-  kHeld,      // it is there
-  kNone,      // nothing was saved in this place
-  kReleased,  // it was, until a backward freed it
-  kPacked,    // a hook packed it: nothing is known until it is unpacked
-};
-
 /// Who keeps a storage that the graph holds.
 enum class Owner : uint8_t {
   kGraph,  // nobody else: its bytes are free when the graph goes
   kLeaf,   // a leaf of the graph
   kOther,  // somebody else too
-};
-
-/// Some entries, one after the other, of a list of a `Graph`.
-struct Slice {
-  Index first = 0;
-  Index count = 0;
 };
 
 /// A gradient that a node takes: of one output of the forward operation.

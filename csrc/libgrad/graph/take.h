@@ -6,11 +6,8 @@
 
 #pragma once
 
-#include <libgrad/base/huge_pages.h>
 #include <libgrad/base/pointer_index.h>
 #include <libgrad/graph/engine_order.h>
-#include <libgrad/graph/fill_origins.h>
-#include <libgrad/graph/keep_sizes.h>
 #include <libgrad/graph/memory.h>
 #include <libgrad/graph/read_node.h>
 #include <libgrad/graph/walk.h>

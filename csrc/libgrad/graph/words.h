@@ -3,12 +3,12 @@
 
 #pragma once
 
-#include <libgrad/graph/graph_words.h>
+#include <libgrad/base/escape.h>
+#include <libgrad/base/format.h>
 #include <libgrad/graph/snapshot.h>
+#include <libgrad/graph/words.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,84 +17,46 @@
 
 namespace libgrad::detail {
 
-/// "1.5 MiB".
-inline std::string bytes_words(int64_t bytes) {
-  constexpr std::array units{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  if (bytes < 1024) {
-    return std::to_string(bytes) + " B";
-  }
-  auto value = static_cast<double>(bytes) / 1024;
-  size_t unit = 0;
-  for (; value >= 1023.5; ++unit) {
-    value /= 1024;
-  }
-  std::array<char, 32> text{};
-  std::snprintf(
-      text.data(), text.size(), value < 99.95 ? "%.1f" : "%.0f", value);
-  std::string words = text.data();
-  if (words.ends_with(".0")) {
-    words.resize(words.size() - 2);
-  }
-  return words + ' ' + units[unit];
-}
-
-/// "1,000,000".
-inline std::string count_words(uint64_t count) {
-  const auto digits = std::to_string(count);
-  std::string words;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) {
-      words += ',';
-    }
-    words += digits[i];
-  }
-  return words;
-}
-
-/// "1 node", "1,000 nodes".
-inline std::string count_words(uint64_t count, const char* what) {
-  return count_words(count) + ' ' + what + (count == 1 ? "" : "s");
-}
-
-/// "×12", with commas.
-inline std::string times_words(uint64_t count) {
-  return "×" + count_words(count);
-}
-
-/// "[2, 3]"; a size that is not known is "?".
-inline std::string shape_words(std::span<const int64_t> shape) {
-  std::string words = "[";
-  for (const auto size : shape) {
-    words += words.size() == 1 ? "" : ", ";
-    words += size < 0 ? "?" : std::to_string(size);
-  }
-  return words + ']';
-}
-
-/// "float32", as Python prints it.
-inline std::string_view dtype_word(at::ScalarType dtype) {
-  switch (dtype) {
-#define LIBGRAD_DTYPE(type, word) \
-  case at::ScalarType::type:      \
-    return word;
-    LIBGRAD_DTYPE(Byte, "uint8")
-    LIBGRAD_DTYPE(Char, "int8")
-    LIBGRAD_DTYPE(Short, "int16")
-    LIBGRAD_DTYPE(Int, "int32")
-    LIBGRAD_DTYPE(Long, "int64")
-    LIBGRAD_DTYPE(Half, "float16")
-    LIBGRAD_DTYPE(Float, "float32")
-    LIBGRAD_DTYPE(Double, "float64")
-    LIBGRAD_DTYPE(ComplexHalf, "complex32")
-    LIBGRAD_DTYPE(ComplexFloat, "complex64")
-    LIBGRAD_DTYPE(ComplexDouble, "complex128")
-    LIBGRAD_DTYPE(Bool, "bool")
-    LIBGRAD_DTYPE(BFloat16, "bfloat16")
-#undef LIBGRAD_DTYPE
-    case at::ScalarType::Undefined:
-      return "";
+inline std::string_view word_of(NodeKind kind) {
+  switch (kind) {
+    case NodeKind::kOperator:
+      return "operator";
+    case NodeKind::kLeaf:
+      return "leaf";
+    case NodeKind::kView:
+      return "view";
+    case NodeKind::kFunction:
+      return "function";
+    case NodeKind::kPython:
+      return "python";
+    case NodeKind::kCompiled:
+      return "compiled";
     default:
-      return c10::toString(dtype);
+      return "other";
+  }
+}
+
+inline std::string_view word_of(SavedState state) {
+  switch (state) {
+    case SavedState::kHeld:
+      return "held";
+    case SavedState::kNone:
+      return "none";
+    case SavedState::kReleased:
+      return "released";
+    default:
+      return "packed";
+  }
+}
+
+inline std::string_view word_of(Owner owner) {
+  switch (owner) {
+    case Owner::kGraph:
+      return "graph";
+    case Owner::kLeaf:
+      return "leaf";
+    default:
+      return "other";
   }
 }
 
@@ -231,6 +193,33 @@ inline std::string total_words(const Graph& graph) {
   }
   const auto usual = usual_device(graph);
   return usual.is_cpu() ? words : words + ", on " + usual.str();
+}
+
+/// "  encoder.0, model.py:12" as far as it was recorded.
+inline std::string where_words(const GraphNode& node) {
+  const auto& origin = node.origin;
+  std::string words;
+  if (!origin.module.empty()) {
+    words += "  " + plain(origin.module);
+  }
+  if (!origin.file.empty()) {
+    words += (words.empty() ? "  " : ", ") + plain(origin.file) + ':' +
+             std::to_string(origin.line);
+  }
+  return words;
+}
+
+/// "node 3, AddmmBackward0".
+inline std::string node_words(const Graph& graph, Index id) {
+  return "node " + std::to_string(id) + ", " + plain(graph.nodes[id].name);
+}
+
+/// "x (node 3)" of a leaf with a name, or else "node 3, AccumulateGrad".
+inline std::string leaf_words(const Graph& graph, Index id) {
+  const auto& node = graph.nodes[id];
+  return node.leaf.empty()
+             ? node_words(graph, id)
+             : '\'' + plain(node.leaf) + "' (node " + std::to_string(id) + ')';
 }
 
 }  // namespace libgrad::detail

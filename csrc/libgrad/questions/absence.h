@@ -7,7 +7,7 @@
 
 #pragma once
 
-#include <libgrad/graph/where_words.h>
+#include <libgrad/graph/words.h>
 #include <libgrad/questions/find_tensor.h>
 #include <libgrad/torch/autograd/node_names.h>
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <libgrad/graph/snapshot.h>
+#include <libgrad/questions/answers.h>
 #include <libgrad/questions/gradient_flow.h>
 #include <libgrad/questions/gradient_memory.h>
 #include <libgrad/questions/plan_notes.h>
@@ -20,24 +21,6 @@
 #include <vector>
 
 namespace libgrad {
-
-/// A node that backward runs, and the memory then, in bytes.
-struct PlanStep {
-  Index node = 0;
-  int64_t freed = 0;      // of what the graph held, once the node has run
-  int64_t held = 0;       // what it still holds
-  int64_t gradients = 0;  // those on their way, and the new `.grad`s
-  int64_t peak = 0;       // the most that both had while the node ran
-};
-
-/// What backward will do.
-struct GraphPlan {
-  std::vector<PlanStep> steps;
-  int64_t start = 0;  // bytes that only the graph holds when it starts
-  int64_t peak = 0;   // the most that these and the gradients have at once
-  Index peak_step = 0;
-  std::vector<std::string> notes;  // what was not known, and is not counted
-};
 
 namespace detail {
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <libgrad/base/repeats.h>
-#include <libgrad/graph/where_words.h>
+#include <libgrad/graph/words.h>
 #include <libgrad/questions/paths.h>
 
 #include <functional>

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <libgrad/base/escape.h>
-#include <libgrad/draw/tree/line.h>
 #include <libgrad/draw/tree/parts.h>
 #include <libgrad/graph/words.h>
 

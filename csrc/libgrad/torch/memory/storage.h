@@ -1,12 +1,47 @@
-/// libgrad/torch/memory/storage.h -- where a tensor lies in its storage.
+/// libgrad/torch/memory/storage.h -- where a tensor lies in its storage, and
+/// addresses that stay its own.
+///
+/// Relies on (covered by tests/test_lens_why.py): a weak reference keeps the
+/// address of a TensorImpl or StorageImpl from being used again, but not what
+/// it held.
 
 #pragma once
 
-#include <libgrad/torch/memory/identity.h>
-
 #include <c10/core/TensorImpl.h>
+#include <c10/util/intrusive_ptr.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
 
 namespace libgrad::detail {
+
+/// An address that nothing else gets while it is here.
+using Kept = c10::weak_intrusive_ptr<c10::intrusive_ptr_target>;
+
+inline Kept keep_address(c10::intrusive_ptr_target* target) {
+  c10::raw::weak_intrusive_ptr::incref(target);
+  return Kept::reclaim(target);
+}
+
+/// Bytes of a storage, from the first that a tensor has to behind its last.
+struct Span {
+  int64_t begin = 0;
+  int64_t end = std::numeric_limits<int64_t>::max();
+
+  bool meets(const Span& other) const {
+    return begin < other.end && other.begin < end;
+  }
+  /// Becomes the smallest that has both.
+  void add(const Span& other) {
+    if (begin == end) {
+      *this = other;
+    } else if (other.begin != other.end) {
+      begin = std::min(begin, other.begin);
+      end = std::max(end, other.end);
+    }
+  }
+};
 
 /// The bytes of its storage that `tensor` spans; all where they are not known.
 inline Span span_of(const c10::TensorImpl& tensor) {

@@ -14,7 +14,7 @@
 
 #pragma once
 
-#include <libgrad/torch/dispatch/current_op.h>
+#include <libgrad/torch/dispatch/record_function.h>
 #include <libgrad/torch/saved/packed.h>
 
 #include <ATen/SavedTensorHooks.h>

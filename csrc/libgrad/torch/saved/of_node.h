@@ -13,7 +13,7 @@
 
 #include <libgrad/base/each_tensor.h>
 #include <libgrad/base/pointer_index.h>
-#include <libgrad/function/leftover.h>
+#include <libgrad/torch/autograd/context.h>
 #include <libgrad/torch/autograd/node_names.h>
 #include <libgrad/torch/saved/hooked_tensor.h>
 #include <libgrad/torch/saved/table.h>  // made by CMake

@@ -6,25 +6,74 @@
 ///   `saved_version_`, whether it was made with none in
 ///   `was_default_constructed_`, whether it is an output in `is_output_`, and
 ///   what packed it in `hooks_`;
-/// - TensorImpl keeps its device in `device_opt_`: device() may ask Python.
+/// - it keeps the node that made its tensor in `grad_fn_`, where the tensor has
+///   none itself.
 
 #pragma once
 
-#include <libgrad/graph/snapshot.h>
-#include <libgrad/torch/saved/field.h>
+#include <libgrad/base/index.h>
+#include <libgrad/torch/memory/tensor_impl.h>
 
 #include <c10/core/TensorImpl.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/saved_variable.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <typeinfo>
+#include <vector>
+
+namespace libgrad {
+
+/// What can be said of a tensor that a node saved.
+enum class SavedState : uint8_t {
+  kHeld,      // it is there
+  kNone,      // nothing was saved in this place
+  kReleased,  // it was, until a backward freed it
+  kPacked,    // a hook packed it: nothing is known until it is unpacked
+};
+
+}  // namespace libgrad
 
 namespace libgrad::detail {
 
-/// Tells `member(Tag())`, a friend of Tag, of a private member: an explicit
-/// instantiation may name it.
-template <class Tag, typename Tag::type Member>
-struct Reveal {
-  friend typename Tag::type member(Tag) { return Member; }
+using torch::autograd::SavedVariable;
+
+/// A member of a node: one tensor that it saved, or a list of them.
+struct SavedField {
+  using One = SavedVariable torch::autograd::Node::*;
+  using List = std::vector<SavedVariable> torch::autograd::Node::*;
+  using Flag = bool torch::autograd::Node::*;
+
+  const char* name;   // "self"
+  One one = nullptr;  // null for a list
+  List list = nullptr;
+  Flag released = nullptr;  // set when a backward has emptied the list
+};
+
+template <class N>
+constexpr SavedField saved_one(const char* name, SavedVariable N::* member) {
+  return {.name = name, .one = static_cast<SavedField::One>(member)};
+}
+
+template <class N>
+constexpr SavedField saved_list(
+    const char* name,
+    std::vector<SavedVariable> N::* member,
+    bool N::* released) {
+  return {
+      .name = name,
+      .list = static_cast<SavedField::List>(member),
+      .released = static_cast<SavedField::Flag>(released)};
+}
+
+/// A class of nodes and its members in `kSavedFields`.
+struct OperatorNode {
+  const std::type_info* type;
+  const char* name;  // "MulBackward0"
+  uint32_t first;
+  uint32_t end;
 };
 
 struct SavedData {
@@ -58,11 +107,11 @@ struct SavedHooks {
 };
 template struct Reveal<SavedHooks, &SavedVariable::hooks_>;
 
-struct DeviceOfImpl {
-  using type = std::optional<c10::Device> c10::TensorImpl::*;
-  friend type member(DeviceOfImpl);
+struct SavedGradFn {
+  using type = decltype(torch::autograd::Edge::function) SavedVariable::*;
+  friend type member(SavedGradFn);
 };
-template struct Reveal<DeviceOfImpl, &c10::TensorImpl::device_opt_>;
+template struct Reveal<SavedGradFn, &SavedVariable::grad_fn_>;
 
 /// A tensor in its place among those that a node saved.
 struct SavedPlace {
@@ -102,17 +151,6 @@ inline SavedPlace saved_place(
     place.state = SavedState::kReleased;
   }
   return place;
-}
-
-/// The version that `impl` has now; -1 for one that counts none.
-inline int64_t version_of(const c10::TensorImpl& impl) {
-  const auto& counter = impl.version_counter();
-  return counter.enabled() ? int64_t{counter.current_version()} : -1;
-}
-
-/// The device that `impl` itself is on, whatever a subclass says.
-inline c10::Device device_of(const c10::TensorImpl& impl) {
-  return (impl.*member(DeviceOfImpl())).value_or(c10::Device(c10::kCPU));
 }
 
 }  // namespace libgrad::detail

@@ -11,12 +11,14 @@
 
 #pragma once
 
-#include <libgrad/grad/seeds.h>
-
+#include <ATen/Functions.h>
 #include <ATen/LegacyVmapMode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
+#include <torch/csrc/autograd/variable.h>
 
 namespace libgrad::detail {
+
+using torch::autograd::variable_list;
 
 /// True inside torch.func.grad, vmap and their kin.
 inline bool functorch_active() {
