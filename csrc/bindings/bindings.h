@@ -11,9 +11,9 @@ using torch::wrap_pybind_function;
 void bind_grad(py::module_& m);
 void bind_gradcheck(py::module_& m);
 void bind_modes(py::module_& m);
+void bind_node(py::module_& m);
 void bind_graph(py::module_& m);
-void bind_lens(py::module_& m);
-void bind_draw(py::module_& m);  // after bind_lens: adds to its Graph
+void bind_draw(py::module_& m);  // after bind_graph: adds to its Graph
 void bind_diff(py::module_& m);
 void bind_plan(py::module_& m);
 void bind_why(py::module_& m);

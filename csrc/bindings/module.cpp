@@ -10,8 +10,8 @@ PYBIND11_MODULE(_C, m) {
   bind_grad(m);
   bind_gradcheck(m);
   bind_modes(m);
+  bind_node(m);
   bind_graph(m);
-  bind_lens(m);
   bind_draw(m);
   bind_diff(m);
   bind_plan(m);

@@ -8,7 +8,7 @@
 namespace libgrad {
 
 /// Calls `tensor` by a name, and returns it. Checkpoints around keep it when
-/// their `save` or `offload` has the name, and the lens shows it.
+/// their `save` or `offload` has the name, and `graph` shows it.
 ///
 ///     auto scores = libgrad::name(q.matmul(k), "attn_scores");
 ///

@@ -142,7 +142,7 @@ void bind_finding(py::module_& m) {
 }  // namespace
 
 void bind_doctor(py::module_& m) {
-  libgrad::detail::read_source = read_source;
+  libgrad::detail::host().read_source = read_source;
   bind_calls(m);
   bind_finding(m);
   for (const char* type : {"CallSite", "FindingWrite", "Finding"}) {

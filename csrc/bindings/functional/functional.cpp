@@ -284,7 +284,7 @@ void add(py::module_& m, const char* name, const char* doc) {
 }  // namespace
 
 void bind_functional(py::module_& m) {
-  libgrad::detail::is_final = is_interrupt;
+  libgrad::detail::host().is_final = is_interrupt;
   auto sub = m.def_submodule("functional", "Bindings of libgrad/functional.h.");
   add<product<"vjp">, run_vjp>(sub, "vjp", docs::kVjp);
   add<product<"jvp">, run_jvp>(sub, "jvp", docs::kJvp);

@@ -16,7 +16,7 @@
 namespace gradcheck_host {
 
 using libgrad::variable_list;
-using libgrad::detail::Host;
+using libgrad::detail::GradcheckHost;
 
 /// A tuple as it is, a list as a tuple, anything else alone in one.
 inline py::tuple as_tuple(const py::object& object) {
@@ -109,25 +109,25 @@ class Checked {
 
 /// What a Python exception means. The engine also leaves it set in the
 /// interpreter; it is in the C++ exception as well.
-inline Host::Thrown thrown_in_python(PyObject* type) {
+inline GradcheckHost::Thrown thrown_in_python(PyObject* type) {
   py::gil_scoped_acquire gil;
   PyErr_Clear();
   if (PyErr_GivenExceptionMatches(type, PyExc_RuntimeError) != 0) {
-    return Host::Thrown::failure;
+    return GradcheckHost::Thrown::failure;
   }
   return PyErr_GivenExceptionMatches(type, PyExc_Exception) != 0
-             ? Host::Thrown::other
-             : Host::Thrown::interrupt;
+             ? GradcheckHost::Thrown::other
+             : GradcheckHost::Thrown::interrupt;
 }
 
-inline Host::Thrown classify(const std::exception& error) {
+inline GradcheckHost::Thrown classify(const std::exception& error) {
   if (const auto* torchs = dynamic_cast<const python_error*>(&error)) {
     return thrown_in_python(torchs->type);
   }
   if (const auto* pys = dynamic_cast<const py::error_already_set*>(&error)) {
     return thrown_in_python(pys->type().ptr());
   }
-  return Host::by_cpp(error);
+  return GradcheckHost::by_cpp(error);
 }
 
 /// Lets Python know of a level of dual tensors, as forward_ad.dual_level does.
@@ -137,8 +137,8 @@ inline void tell_forward_mode(bool on) {
       on ? 0 : -1;
 }
 
-inline const Host& python_host() {
-  static const Host host{classify, tell_forward_mode};
+inline const GradcheckHost& python_host() {
+  static const GradcheckHost host{classify, tell_forward_mode};
   return host;
 }
 

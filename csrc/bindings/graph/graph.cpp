@@ -53,7 +53,10 @@ std::pair<libgrad::edge_list, libgrad::variable_list> roots_of(
   return {std::move(edges), std::move(tensors)};
 }
 
-void bind_lens(py::module_& m) {
+void bind_graph(py::module_& m) {
+  auto& host = libgrad::detail::host();
+  host.read_python_node = libgrad::detail::read_py_node;
+  host.read_packed = libgrad::detail::read_python_pack;
   bind_graph_parts(m);
   py::class_<Graph, std::shared_ptr<Graph>>(m, "Graph", "See libgrad.graph.")
       .def("__len__", [](const Graph& graph) { return graph.nodes.size(); })

@@ -44,7 +44,7 @@ std::string repr(const Node& node) {
 
 }  // namespace
 
-void bind_graph(py::module_& m) {
+void bind_node(py::module_& m) {
   py::class_<InputMetadata>(
       m,
       "InputMetadata",

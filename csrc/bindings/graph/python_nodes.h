@@ -152,10 +152,4 @@ inline void read_python_pack(
   }
 }
 
-inline const bool kReadsPythonNodes = [] {
-  read_python_node = read_py_node;
-  read_packed = read_python_pack;
-  return true;
-}();
-
 }  // namespace libgrad::detail

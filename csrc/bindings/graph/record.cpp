@@ -28,8 +28,9 @@ uint32_t number(const std::string& path) {
 }  // namespace
 
 void bind_record(py::module_& m) {
-  libgrad::detail::place_of_caller = place_of_caller;
-  libgrad::detail::name_of_library_call = name_of_library_call;
+  auto& host = libgrad::detail::host();
+  host.place_of_caller = place_of_caller;
+  host.name_of_library_call = name_of_library_call;
   torch::impl::py_context_manager<libgrad::Record>(m, "Record");
   m.def(
       "set_libraries",

@@ -4,7 +4,6 @@
 #include "bindings/python/torch_objects.h"
 
 #include <pybind11/stl/filesystem.h>
-#include <torch/library.h>
 
 using libgrad::PackHooks;
 using libgrad::SavedTensorHooksOptions;
@@ -133,12 +132,9 @@ void bind_hooks(py::module_& m) {
       "libgrad::PackHooks with its options, callable as a pack hook.");
   hooks.def("__call__", torch::wrap_pybind_function(pack), "tensor"_a);
   type_of_hooks = reinterpret_cast<PyTypeObject*>(hooks.ptr());
-  libgrad::detail::hooks_of_python = find_hooks;
-  static auto& library = *new torch::Library(  // never taken back
-      torch::Library::FRAGMENT, "libgrad", std::nullopt, __FILE__, __LINE__);
-  library.def("_entry_of_python_1() -> int", [] {
-    return reinterpret_cast<int64_t>(&entry_of);
-  });
+  auto& host = libgrad::detail::host();
+  host.hooks_of_entry = find_hooks;
+  host.entry_of_hooks = entry_of;
   m.def(
       "unpack",
       wrap_pybind_function(

@@ -251,8 +251,8 @@ class StaleFinder {
   static void add_write(const Write& write, Finding& finding) {
     finding.writes.push_back(
         {call_site(write.op, write.where),
-         write.library != nullptr && name_of_library_call != nullptr
-             ? name_of_library_call(write.library)
+         write.library != nullptr && host().name_of_library_call != nullptr
+             ? host().name_of_library_call(write.library)
              : std::string(),
          write.before,
          write.after});

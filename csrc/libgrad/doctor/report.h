@@ -5,6 +5,7 @@
 #include <libgrad/base/describe.h>
 #include <libgrad/doctor/finding.h>
 #include <libgrad/doctor/remedy.h>
+#include <libgrad/torch/host.h>
 
 #include <algorithm>
 #include <fstream>
@@ -15,13 +16,9 @@
 
 namespace libgrad::detail {
 
-/// A line of source, where another language than C++ keeps it; set by its
-/// binding.
-inline std::string (*read_source)(const std::string& file, int64_t line) =
-    nullptr;
-
+/// A line of source; empty where it cannot be read.
 inline std::string read_line(const std::string& file, int64_t line) {
-  if (read_source != nullptr) {
+  if (const auto read_source = host().read_source) {
     return read_source(file, line);
   }
   std::ifstream source(file);

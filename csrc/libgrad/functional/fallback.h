@@ -3,6 +3,7 @@
 #pragma once
 
 #include <libgrad/grad/seeds.h>
+#include <libgrad/torch/host.h>
 
 #include <c10/util/Exception.h>
 
@@ -12,13 +13,9 @@
 
 namespace libgrad::detail {
 
-/// Set by a program that throws what must not lead to another attempt, such as
-/// Python's KeyboardInterrupt: true for those. It is asked before each new
-/// attempt, and may clear what the error has left behind.
-inline bool (*is_final)(const std::exception&) = nullptr;
-
 /// Called while `error` is caught: throws it on when nothing may follow it.
 inline void rethrow_if_final(const std::exception& error) {
+  const auto is_final = host().is_final;
   if (is_final != nullptr && is_final(error)) {
     throw;
   }

@@ -163,7 +163,7 @@ class CheckedLevel {
   const DualLevel* operator->() const { return &level_; }
 
  private:
-  const Host& host_;
+  const GradcheckHost& host_;
   DualLevel level_;
 };
 

@@ -23,7 +23,7 @@ inline std::string all_lines(const std::exception& error) {
 /// was run.
 inline void expect_failure(
     const Problem& problem, const std::exception& error) {
-  if (problem.host.classify(error) != Host::Thrown::failure) {
+  if (problem.host.classify(error) != GradcheckHost::Thrown::failure) {
     throw;
   }
 }

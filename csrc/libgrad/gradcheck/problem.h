@@ -14,7 +14,7 @@ namespace libgrad::detail {
 inline constexpr Call kGradcheck{"gradcheck", "outputs", "seeds"};
 
 /// What the language of the function adds to what C++ knows.
-struct Host {
+struct GradcheckHost {
   /// What an exception means: a failure of the code that threw it (what Python
   /// calls a RuntimeError), any other, or one that has to be let through.
   enum class Thrown { failure, other, interrupt };
@@ -48,7 +48,7 @@ struct Problem {
   const ListFunction& f;
   const variable_list& inputs;  // undefined for what is no tensor
   const GradcheckOptions& options;
-  const Host& host;
+  const GradcheckHost& host;
   const SecondOrder* second_order = nullptr;
 
   std::vector<size_t> wrt = {};             // inputs that require grad
@@ -184,7 +184,7 @@ inline bool same_unrecorded(const Problem& problem) {
     }
     return true;
   } catch (const std::exception& error) {
-    if (problem.host.classify(error) == Host::Thrown::interrupt) {
+    if (problem.host.classify(error) == GradcheckHost::Thrown::interrupt) {
       throw;
     }
     return false;

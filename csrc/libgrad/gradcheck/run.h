@@ -71,7 +71,7 @@ inline void run_checks(Problem& problem) {
 
 /// `gradcheck` in a language of which `host` knows more.
 inline bool gradcheck_in(
-    const Host& host,
+    const GradcheckHost& host,
     const ListFunction& f,
     const variable_list& inputs,
     const GradcheckOptions& options,
@@ -163,7 +163,7 @@ inline ListFunction gradient_function(
 
 /// `gradgradcheck` in a language of which `host` knows more.
 inline bool gradgradcheck_in(
-    const Host& host,
+    const GradcheckHost& host,
     const ListFunction& f,
     const variable_list& inputs,
     const variable_list& grad_outputs,

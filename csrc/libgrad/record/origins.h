@@ -2,6 +2,9 @@
 
 #pragma once
 
+#include <libgrad/base/place.h>
+#include <libgrad/torch/host.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -18,28 +21,6 @@
 
 namespace libgrad::detail {
 
-/// A line of source, or what one can be found by.
-struct Place {
-  const void* key = nullptr;  // a file's name, or what `describe` knows
-  int32_t at = 0;             // the line, or what `describe` knows
-  /// File and line; null when `key` and `at` are these.
-  std::pair<std::string, int32_t> (*describe)(const Place&) = nullptr;
-};
-
-/// File and line of `place`.
-inline std::pair<std::string, int32_t> source_of(const Place& place) {
-  return place.describe != nullptr
-             ? place.describe(place)
-             : std::pair<std::string, int32_t>(
-                   static_cast<const char*>(place.key), place.at);
-}
-
-/// Where the thread stands, for another language than C++; set by its binding.
-/// Called without locks; must not throw. Where `library` is not null it becomes
-/// what `name_of_library_call` names: the innermost call, if a library's.
-inline Place (*place_of_caller)(const void** library) = nullptr;
-inline std::string (*name_of_library_call)(const void* library) = nullptr;
-
 /// Where this thread stands, as a Scope of <libgrad/record.h> says.
 struct Here {
   Place place;
@@ -50,8 +31,10 @@ inline thread_local Here here;
 /// Where this thread stands, as far as anybody can tell.
 inline Here where_called(const void** library = nullptr) {
   Here where = here;
-  if (where.place.key == nullptr && place_of_caller != nullptr) {
-    where.place = place_of_caller(library);
+  if (where.place.key == nullptr) {
+    if (const auto place_of_caller = host().place_of_caller) {
+      where.place = place_of_caller(library);
+    }
   }
   return where;
 }

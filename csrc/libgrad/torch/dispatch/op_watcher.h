@@ -9,11 +9,12 @@
 
 #pragma once
 
+#include <libgrad/torch/dispatch/shared.h>
+
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/graph_task.h>
-#include <torch/library.h>
 
 #include <mutex>
 #include <string_view>
@@ -71,28 +72,13 @@ class OpWatcher {
 
   /// What all extensions share: that of the first one.
   static Shared& shared() {
-    static Shared& instance = *find_shared();
+    static Shared& instance =
+        shared_by_extensions<Shared, &make_shared>("_op_watchers_1");
     return instance;
   }
 
-  static Shared* find_shared() {
-    constexpr auto kName = "libgrad::_op_watchers_1";
-    auto& dispatcher = c10::Dispatcher::singleton();
-    auto op = dispatcher.findSchema({kName, ""});
-    if (!op) {
-      auto& library = *new torch::Library(  // never taken back
-          torch::Library::FRAGMENT,
-          "libgrad",
-          std::nullopt,
-          __FILE__,
-          __LINE__);
-      library.def("_op_watchers_1() -> int", [] {
-        static Shared mine{&top_here, new std::mutex, false};
-        return reinterpret_cast<int64_t>(&mine);
-      });
-      op = dispatcher.findSchema({kName, ""});
-    }
-    return reinterpret_cast<Shared*>(op->typed<int64_t()>().call());
+  static Shared* make_shared() {
+    return new Shared{&top_here, new std::mutex, false};
   }
 
   /// Stands in front of every kernel.

@@ -16,10 +16,6 @@
 
 namespace libgrad::detail {
 
-/// Hooks of a thread's stack that Python pushed there for C++; null for those
-/// of Python. Set where there is Python.
-inline HooksPtr (*hooks_of_python)(const HookSlot::Entry&) = nullptr;
-
 /// The engine that was there, but for the hooks that it gives.
 class HookEngine : public torch::autograd::Engine {
   using Engine = torch::autograd::Engine;
@@ -51,8 +47,8 @@ class HookEngine : public torch::autograd::Engine {
       auto hooks = HookSlot::find(entry);
       return hooks ? std::make_unique<HookedTensor>(std::move(hooks)) : nullptr;
     }
-    if (hooks_of_python != nullptr) {
-      if (auto hooks = hooks_of_python(entry)) {
+    if (const auto hooks_of_entry = host().hooks_of_entry) {
+      if (auto hooks = hooks_of_entry(entry)) {
         return std::make_unique<HookedTensor>(std::move(hooks));
       }
     }

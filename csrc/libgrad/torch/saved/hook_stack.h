@@ -15,12 +15,11 @@
 #pragma once
 
 #include <libgrad/torch/dispatch/record_function.h>
+#include <libgrad/torch/host.h>
 #include <libgrad/torch/saved/packed.h>
 
 #include <ATen/SavedTensorHooks.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <mutex>
@@ -38,7 +37,7 @@ struct Hooks {
   Selection only = {};   // all tensors when empty
   bool compose = false;  // what it makes is saved under the hooks around it
 };
-using HooksPtr = std::shared_ptr<const Hooks>;
+using HooksPtr = Host::HooksPtr;
 
 /// Stands for C++ where a stack of Python objects wants an interpreter.
 inline c10::impl::PyInterpreter& no_interpreter() {
@@ -83,7 +82,7 @@ class HookSlot {
 
   /// The hooks of an entry of the stack; null for others' ones, and for those
   /// that are gone.
-  using Entry = std::pair<c10::SafePyObject, c10::SafePyObject>;
+  using Entry = Host::StackEntry;
   static HooksPtr find(const Entry& entry) {
     auto& slot =
         *reinterpret_cast<HookSlot*>(entry.first.ptr(&no_interpreter()));
@@ -135,31 +134,12 @@ class HookSlot {
   HooksPtr hooks_;
 };
 
-/// What puts hooks into an object of Python: where libgrad's Python is, which
-/// tells all extensions by an operator. Null elsewhere.
-using EntryOfPython = HookSlot::Entry (*)(HooksPtr hooks);
-inline constexpr auto kEntryOfPython = "libgrad::_entry_of_python_1";
-
-inline EntryOfPython entry_of_python() {
-  static std::atomic<EntryOfPython> known = nullptr;
-  auto found = known.load(std::memory_order_relaxed);
-  if (found == nullptr) {
-    const auto op =
-        c10::Dispatcher::singleton().findSchema({kEntryOfPython, ""});
-    if (op) {
-      known = found =
-          reinterpret_cast<EntryOfPython>(op->typed<int64_t()>().call());
-    }
-  }
-  return found;
-}
-
 /// Puts hooks on this thread's stack. To be destroyed by the thread that made
 /// it, the innermost first.
 class PushedHooks {
  public:
   explicit PushedHooks(HooksPtr hooks) {
-    const auto make = entry_of_python();
+    const auto make = host().entry_of_hooks;
     if (make == nullptr) {
       slot_ = &HookSlot::push(std::move(hooks));
       return;

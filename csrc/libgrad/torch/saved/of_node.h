@@ -15,6 +15,7 @@
 #include <libgrad/base/pointer_index.h>
 #include <libgrad/torch/autograd/context.h>
 #include <libgrad/torch/autograd/node_names.h>
+#include <libgrad/torch/host.h>
 #include <libgrad/torch/saved/hooked_tensor.h>
 #include <libgrad/torch/saved/table.h>  // made by CMake
 #include <libgrad/torch/saved/variable.h>
@@ -33,30 +34,16 @@ namespace libgrad::detail {
 using RawNode = torch::autograd::Node;
 
 /// Is told of each place in turn; a field's text need not outlive the call.
-using SavedSink = c10::function_ref<void(const SavedPlace&)>;
+using SavedSink = Host::SavedSink;
 
-/// Tells the sink what the node of a Python Function saved; returns what it
-/// cannot tell, in words.
-using ReadPythonNode = std::string (*)(RawNode&, SavedSink);
-
-/// Set where there is Python, by <bindings/graph/python_nodes.h>.
-inline ReadPythonNode read_python_node = nullptr;
-
-/// Tells the sink of the tensors in what Python hooks made of `packed`, with
-/// no field, and of those that they hold besides, once for each of `hooks`.
-using ReadPacked =
-    void (*)(const SavedVariable& packed, PointerIndex& hooks, SavedSink);
-
-/// Set where there is Python, by <bindings/graph/python_nodes.h>.
-inline ReadPacked read_packed = nullptr;
-
-/// Tells the sink of the same for hooks of C++ and of Python.
+/// Tells the sink of the tensors in what hooks made of `packed`, with no field,
+/// and of those that the hooks hold besides, once for each of `hooks`.
 inline void read_pack(
     const SavedVariable& packed, PointerIndex& hooks, SavedSink sink) {
   const auto* const hooked =
       dynamic_cast<const HookedTensor*>((packed.*member(SavedHooks())).get());
   if (hooked == nullptr) {
-    if (read_packed != nullptr) {
+    if (const auto read_packed = host().read_packed) {
       read_packed(packed, hooks, sink);
     }
     return;
@@ -206,8 +193,8 @@ inline std::string read_saved(
     case KnownNode::kCpp:
       return read_cpp_node(node, sink);
     case KnownNode::kPython:
-      return read_python_node != nullptr
-                 ? read_python_node(node, sink)
+      return host().read_python_node != nullptr
+                 ? host().read_python_node(node, sink)
                  : "only libgrad's Python package can tell what the node of a "
                    "Python Function saved";
     case KnownNode::kUnknown:
