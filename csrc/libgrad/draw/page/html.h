@@ -3,10 +3,8 @@
 
 #pragma once
 
-#include <libgrad/draw/page/moves.h>
 #include <libgrad/draw/page/node_data.h>
-#include <libgrad/draw/page/panel.h>
-#include <libgrad/draw/page/style.h>
+#include <libgrad/draw/page/page_files.h>  // made by CMake
 #include <libgrad/draw/picture/picture.h>
 
 #include <algorithm>
@@ -139,7 +137,7 @@ class HtmlWriter {
            views_ + legend() + "</main>\n" + kHelp +
            "<script type=\"application/json\" "
            "id=\"data\">" +
-           data() + "</script>\n<script>" + kPageMoves + kPagePanel +
+           data() + "</script>\n<script>" + kPageProgram +
            "</script>\n</body>\n</html>\n";
   }
 
