@@ -7,10 +7,8 @@
 #pragma once
 
 #include <libgrad/graph/snapshot.h>
+#include <libgrad/torch/autograd/edges.h>
 #include <libgrad/torch/memory/storage.h>
-
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
 #include <unordered_map>
