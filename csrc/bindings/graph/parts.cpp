@@ -154,7 +154,7 @@ py::object device_of(const Part<GraphSaved>& part) {
   return is_known(part.get()) ? py::cast(part.get().device) : py::none();
 }
 
-void bind_node(py::module_& m) {
+void bind_nodes(py::module_& m) {
   define_part<GraphNode>(m, "GraphNode", "A node of a graph.")
       .def_readonly("id", &Part<GraphNode>::at)
       .def_property_readonly("name", value<&GraphNode::name>())
@@ -189,7 +189,7 @@ void bind_node(py::module_& m) {
           "exclusive_nbytes", value<&GraphNode::exclusive_nbytes>());
 }
 
-void bind_saved(py::module_& m) {
+void bind_saved_tensors(py::module_& m) {
   define_part<GraphSaved>(m, "SavedTensor", "A tensor that a node saved.")
       .def_property_readonly("node", value<&GraphSaved::node>())
       .def_property_readonly("field", value<&GraphSaved::field>())
@@ -219,7 +219,7 @@ void bind_saved(py::module_& m) {
       .def_property_readonly("label", value<&GraphSaved::label>(text_or_none));
 }
 
-void bind_others(py::module_& m) {
+void bind_other_parts(py::module_& m) {
   define_part<GraphInput>(m, "GraphInput", "A gradient that a node takes.")
       .def_property_readonly(
           "shape",
@@ -250,7 +250,7 @@ void bind_others(py::module_& m) {
 }  // namespace
 
 void bind_graph_parts(py::module_& m) {
-  bind_node(m);
-  bind_saved(m);
-  bind_others(m);
+  bind_nodes(m);
+  bind_saved_tensors(m);
+  bind_other_parts(m);
 }
