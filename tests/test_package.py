@@ -26,7 +26,7 @@ from libgrad import _C, _build_info
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(_C.__file__).parent
-PARTS = ("_graph_parts.pyi", "_graph_answers.pyi", "_findings.pyi", "_hook_parts.pyi")
+PARTS = ("_C/graph.pyi", "_C/questions.pyi", "_C/findings.pyi", "_C/hooks.pyi")
 TORCH_MINOR = ".".join(torch.__version__.split("+")[0].split(".")[:2])
 PUBLIC = [name for name in libgrad.__all__ if name not in {"__version__", "functional"}]
 PUBLIC += [f"functional.{name}" for name in libgrad.functional.__all__]
@@ -121,7 +121,7 @@ def test_signature_is_torchs(name):
 
 
 def test_stub_names_what_the_extension_has():
-    stubs = [PACKAGE / name for name in ("_C.pyi", *PARTS)]
+    stubs = [PACKAGE / name for name in ("_C/__init__.pyi", *PARTS)]
     body = [d for stub in stubs for d in ast.parse(stub.read_text(encoding="utf-8")).body]
     names = {d.name for d in body if isinstance(d, (ast.FunctionDef, ast.ClassDef))}
     names |= {d.target.id for d in body if isinstance(d, ast.AnnAssign)}
@@ -133,8 +133,8 @@ def test_stub_names_what_the_extension_has():
     "path",
     [
         "py.typed",
-        "_C.pyi",
-        "_hook_parts.pyi",
+        "_C/__init__.pyi",
+        "_C/hooks.pyi",
         "include/libgrad/chain.h",
         "include/libgrad/checkpoint.h",
         "include/libgrad/gradient_hooks.h",
@@ -272,7 +272,7 @@ def documented(stub: str) -> dict[str, str]:
 
 
 def test_the_stub_says_what_the_extension_says() -> None:
-    docs = documented("_C.pyi")
+    docs = documented("_C/__init__.pyi")
     assert {"grad", "backward", "Node", "next"} <= set(docs)
     for name, doc in docs.items():
         owner = libgrad.Node if hasattr(libgrad.Node, name) else libgrad._C
