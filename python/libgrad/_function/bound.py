@@ -76,7 +76,6 @@ class Bound:
         self.mutated = self._find_mutated(mutated)
         self.single: bool = _C.is_single(erased)
         self.operator: Callable[..., Any] | None = None
-        self.rule: type[torch.autograd.Function] | None = None
         self.seen = False  # forward has been found to be all operators
 
     def _find_mutated(self, names: Sequence[str]) -> list[int]:
@@ -148,9 +147,9 @@ class Bound:
 
     def transformed(self, call: _C.Call) -> list[torch.Tensor]:
         """Return the outputs of `call` under a transform of torch.func."""
-        from . import transforms as _functorch  # here: few programs need it
+        from . import transforms  # here: few programs need it
 
-        return _functorch.apply(self, call)
+        return transforms.apply(self.name, call)
 
     def define_operator(self) -> None:
         """Define torch.ops.<module>.<name>, unless an argument is of a kind no operator takes."""

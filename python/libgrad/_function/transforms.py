@@ -10,8 +10,9 @@ torch.autograd.forward_ad.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch._C._functorch import (
@@ -26,9 +27,6 @@ from torch.autograd.forward_ad import _set_fwd_grad_enabled
 from torch.utils._python_dispatch import _disable_current_modes
 
 from .. import _C
-
-if TYPE_CHECKING:
-    from .bound import Bound
 
 _INPUT, _OUTPUT, _CONSTANT = 1, 2, 3
 
@@ -50,15 +48,16 @@ class _Tail:
         return () if isinstance(self._left, Exception) else self._left.non_differentiable
 
 
-def apply(bound: Bound, call: _C.Call) -> list[torch.Tensor]:
-    """Return the outputs of `call`, as the transforms that are active see them."""
+def apply(name: str, call: _C.Call) -> list[torch.Tensor]:
+    """Return the outputs of `call`, as the transforms that are active see them.
+
+    Its nodes have the name of a function: `name`.
+    """
     originals = call.tensors
     inputs = list(originals)
     for place in call.mutated:
         inputs[place] = inputs[place].clone()
-    if bound.rule is None:
-        bound.rule = _make_rule(bound.name, call.has_vmap)
-    *all_outputs, tail = bound.rule.apply(call, *inputs)
+    *all_outputs, tail = _rule(name, call.has_vmap).apply(call, *inputs)
     outputs: list[torch.Tensor] = all_outputs[: tail.outputs]
     for place, source in enumerate(tail.left.input_of_output if call.mutated else ()):
         if source in call.mutated:
@@ -68,7 +67,9 @@ def apply(bound: Bound, call: _C.Call) -> list[torch.Tensor]:
     return outputs
 
 
-def _make_rule(name: str, has_vmap: bool) -> type[torch.autograd.Function]:
+@functools.cache
+def _rule(name: str, has_vmap: bool) -> type[torch.autograd.Function]:
+    """Return the class whose nodes are called `name`."""
     members = {"vmap": staticmethod(_vmap)} if has_vmap else {"generate_vmap_rule": True}
     return type(name, (_Rule,), members)
 
