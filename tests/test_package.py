@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(_C.__file__).parent
 PARTS = ("_C/graph.pyi", "_C/questions.pyi", "_C/findings.pyi", "_C/hooks.pyi")
 TORCH_MINOR = ".".join(torch.__version__.split("+")[0].split(".")[:2])
-PUBLIC = [name for name in libgrad.__all__ if name not in {"__version__", "functional"}]
+PUBLIC = [name for name in libgrad.__all__ if name not in {"__version__", "functional", "types"}]
 PUBLIC += [f"functional.{name}" for name in libgrad.functional.__all__]
 
 each_public = pytest.mark.parametrize("name", PUBLIC)
@@ -52,12 +52,13 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def test_public_names_are_those_of_all():
+    assert libgrad.types is sys.modules["libgrad.types"]  # imported when it is asked for
     public = {
         name
         for name, value in vars(libgrad).items()
         if not name.startswith("_") and not isinstance(value, __future__._Feature)
     }
-    assert public == {name.partition(".")[0] for name in PUBLIC}
+    assert public == {name.partition(".")[0] for name in PUBLIC} | {"types"}
     assert sorted(libgrad.__all__) == libgrad.__all__
     assert len(set(libgrad.__all__)) == len(libgrad.__all__)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing as _typing
+
 from ._compat import check_torch as _check_torch
 
 _check_torch()  # before the extension, which needs that torch's symbols
@@ -29,7 +31,6 @@ from ._grad.modes import (
     set_grad_enabled,
 )
 from ._gradcheck import GradcheckError, gradcheck, gradgradcheck
-from ._graph import unused as _unused  # noqa: F401
 from ._graph.alive import AliveGraph, AliveGraphs, Holder, alive
 from ._graph.graph import Graph, graph
 from ._graph.node import Node, node, print_graph
@@ -87,9 +88,23 @@ __all__ = [
     "save_on_disk",
     "saved_tensors_hooks",
     "set_grad_enabled",
+    "types",
 ]
 
+if _typing.TYPE_CHECKING:
+    from . import types
+else:
+
+    def __getattr__(name):
+        """Import libgrad.types when somebody asks for it."""
+        if name == "types":
+            import libgrad.types  # not `from . import types`, which would ask here again
+
+            return libgrad.types
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 for _name in __all__:  # reprs, pickles and tracebacks speak of libgrad alone
-    if hasattr(globals()[_name], "__module__"):
+    if hasattr(globals().get(_name), "__module__"):
         globals()[_name].__module__ = "libgrad"
 del _name

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from .._graph.graph import Params
+from .._graph.params import Params
 from .._graph.referrers import Holder
 from .questions import GraphDiff, GraphPlan, GraphWhy, UnusedParams
 

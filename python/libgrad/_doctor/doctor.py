@@ -18,7 +18,7 @@ from torch.autograd.graph import GradientEdge
 from .. import _C
 from .._C import Finding
 from .._graph.alive import ends_of_graphs
-from .._graph.graph import Params, named
+from .._graph.params import Params, named
 from .._graph.record import LIBRARIES, named_parameters_of_modules_that_ran, record
 from .report import Findings, SilentWriteWarning
 

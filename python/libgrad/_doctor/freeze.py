@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import _C
 from .._graph.record import set_libraries
+from .._results import refuse_pickle
 
 __all__ = ["Frozen", "freeze"]
 
@@ -64,6 +65,9 @@ class Frozen:
 
     def __repr__(self) -> str:
         return f"Frozen({'frozen' if self._hold.frozen else 'thawed'})"
+
+
+refuse_pickle(Frozen, "what keeps a tensor frozen", "keep the tensor, and freeze that one")
 
 
 def freeze(tensor: Tensor) -> Frozen:

@@ -6,14 +6,20 @@ from collections.abc import Iterable
 
 from .. import _C
 from .._C import CallSite, Finding, FindingWrite
+from .._results import immutable, refuse_pickle
 
 __all__ = ["Findings", "SilentWriteWarning"]
+
+refuse_pickle(immutable(Finding), "it", "keep its report, str(finding)")
+refuse_pickle(immutable(CallSite), "it", "keep its op, file, line and module")
+refuse_pickle(immutable(FindingWrite), "it", "keep its op, file, line and module")
 
 
 class SilentWriteWarning(UserWarning):
     """A tensor that backward needs was changed, and its version does not tell."""
 
 
+@immutable
 class Findings(tuple[Finding, ...]):
     """What a `doctor` found; a report as text, a table in a notebook."""
 

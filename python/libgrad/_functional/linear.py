@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._C import functional as _functional
+from .._results import immutable, refuse_pickle
 
 if TYPE_CHECKING:
     import numpy
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["LinearOperator", "hessian_operator", "jacobian_operator"]
 
 
+@immutable
 class LinearOperator:
     """A Jacobian or Hessian that multiplies vectors and is never built as a matrix.
 
@@ -126,6 +128,13 @@ class LinearOperator:
 
     def __repr__(self) -> str:
         return f"LinearOperator(shape={self.shape}, dtype={self.dtype}, device='{self.device}')"
+
+
+refuse_pickle(
+    LinearOperator,
+    "the graph behind it",
+    "keep the matrix, by libgrad.functional.jacobian or hessian",
+)
 
 
 def _check_dim(method: str, tensor: torch.Tensor, dim: int) -> None:

@@ -10,7 +10,7 @@ from torch.autograd.graph import GradientEdge, Node
 
 from .. import _C
 from .._C import Graph
-from .graph import graph as graph_behind
+from .._results import immutable
 from .referrers import Holder, holders_of
 
 __all__ = ["AliveGraph", "AliveGraphs", "Holder", "alive"]
@@ -19,6 +19,7 @@ __all__ = ["AliveGraph", "AliveGraphs", "Holder", "alive"]
 _End = Tensor | Node  # what keeps a graph: a tensor that was computed, or what made it
 
 
+@immutable
 @dataclass(frozen=True)
 class AliveGraph:
     """A graph that somebody holds by the tensor at its end, or by its node.
@@ -49,6 +50,7 @@ class AliveGraph:
         )
 
 
+@immutable
 class AliveGraphs(tuple[AliveGraph, ...]):
     """What `alive` found; as text, a line for each graph."""
 
@@ -82,7 +84,7 @@ def alive() -> AliveGraphs:
     found = []
     for same in ends:
         root = same[0] if isinstance(same[0], Tensor) else GradientEdge(same[0], 0)
-        graph = graph_behind(root)
+        graph = _C.graph((root,), [])
         found.append(
             AliveGraph(
                 name=graph.nodes[0].name,
@@ -132,6 +134,3 @@ def holders(graph: Graph) -> tuple[Holder, ...]:
     kept = _C.made_by(graph, ends_of_graphs())
     names = holders_of(kept)
     return _holders(kept, names, _C.outermost(kept))
-
-
-Graph.holders = holders  # type: ignore[assignment, method-assign]

@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NoReturn
+from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from .. import _C
 from .._C import Graph
+from .._results import immutable, refuse_pickle
+from .alive import holders
+from .params import Params, named
+from .unused import unused
 
 __all__ = ["Graph", "graph"]
-
-Params = torch.nn.Module | Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]
-
-
-def named(params: Params | None, function: str) -> list[tuple[str, Tensor]]:
-    """Return the names and tensors of `params`, an argument of `function`."""
-    if isinstance(params, torch.nn.Module):
-        return list(params.named_parameters())
-    items = params.items() if isinstance(params, Mapping) else params
-    if items is None:
-        return []
-    if isinstance(items, Tensor | str) or not isinstance(items, Iterable):
-        raise TypeError(
-            f"{function}: params must be a module, a dict of tensors, or pairs of a name and a "
-            f"tensor, but is {type(params).__name__}"
-        )
-    named = []
-    for item in items:
-        if not isinstance(item, tuple) or len(item) != 2:
-            raise TypeError(
-                f"{function}: params must hold pairs of a name and a tensor, such as "
-                f"model.named_parameters(), but holds {type(item).__name__}"
-            )
-        name, tensor = item
-        if not isinstance(name, str):
-            raise TypeError(f"{function}: the names in params must be str, but one is {name!r}")
-        if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"{function}: params[{name!r}] must be a tensor, but is {type(tensor).__name__}"
-            )
-        named.append((name, tensor))
-    return named
 
 
 def graph(*tensors: Tensor | GradientEdge, params: Params | None = None) -> Graph:
@@ -81,14 +51,39 @@ def graph(*tensors: Tensor | GradientEdge, params: Params | None = None) -> Grap
     return _C.graph(tensors, named(params, "graph"))
 
 
-def _copy(graph: Graph, memo: object = None) -> Graph:
-    """Return the graph itself, which never changes."""
-    return graph
+# The methods of Graph that are written in Python; those in C++ are bound with the class.
+_METHODS = {
+    "holders": holders,
+    "unused": unused,
+}
+for _name, _method in _METHODS.items():
+    setattr(Graph, _name, _method)
 
-
-def _reduce(graph: Graph) -> NoReturn:
-    raise TypeError("Graph: a snapshot cannot be pickled; its to_json() is the same data, as text")
-
-
-Graph.__copy__ = Graph.__deepcopy__ = _copy  # type: ignore[attr-defined]
-Graph.__reduce__ = _reduce  # type: ignore[method-assign, assignment]
+_PARTS: tuple[Any, ...] = (
+    _C.GraphNode,
+    _C.GraphEdge,
+    _C.GraphInput,
+    _C.GraphRoot,
+    _C.GraphStorage,
+    _C.SavedTensor,
+)
+_ANSWERS = (  # a type, what an instance is, and what to keep of it where it cannot be pickled
+    (_C.GraphDiff, "a difference", "keep its report, str(diff), or its lists"),
+    (_C.ChangedNode, "an entry of a difference", "keep its before, after and what"),
+    (_C.GraphPlan, "a plan", "keep its report, str(plan), or the numbers of its steps"),
+    (_C.PlanStep, "a step of a plan", "keep its numbers"),
+    (_C.GraphWhy, "an answer", "keep its report, str(why), or its paths"),
+    (_C.UnusedParams, "an answer", "keep its report, str(unused), or its names and reasons"),
+    (_C.UnusedParam, "an entry of an answer", "keep its name, reason and text"),
+    (_C.GraphEnd, "an entry of an answer", "keep its node, saved and text"),
+)
+refuse_pickle(immutable(Graph), "a snapshot", "its to_json() is the same data, as text")
+for _part in _PARTS:
+    for _type in (_part, _part.Sequence):
+        refuse_pickle(
+            immutable(_type),
+            "a part of a snapshot",
+            "the to_json() of its graph is the same data, as text",
+        )
+for _answer, _what, _instead in _ANSWERS:
+    refuse_pickle(immutable(_answer), _what, _instead)

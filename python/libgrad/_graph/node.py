@@ -9,9 +9,13 @@ from typing import TextIO
 from torch import Tensor
 
 from .. import _C
-from .._C import Node
+from .._C import InputMetadata, Node
+from .._results import immutable, refuse_pickle
 
 __all__ = ["Node", "node", "print_graph"]
+
+refuse_pickle(immutable(Node), "a node", "libgrad.graph(tensor).to_json() is its graph, as text")
+refuse_pickle(immutable(InputMetadata), "it", "keep its shape, dtype and device")
 
 
 def _check_tensor(value: object, function: str, what: str) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .._results import immutable
+
 __all__ = ["Holder", "holders_of"]
 
 _DEPTH = 6  # containers inside each other, between a name and an object
@@ -21,6 +23,7 @@ _OF_EACH = 64  # tensors in one container, of which more are not told apart
 _Step = str | Callable[[str], str]  # what goes in front of a way, or makes another one of it
 
 
+@immutable
 @dataclass(frozen=True, order=True)
 class Holder:
     """A name that leads to a tensor.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import _C
 from .._C import Graph, UnusedParams
-from .graph import Params, named
+from .params import Params, named
 
 
 def unused(graph: Graph, params: Params) -> UnusedParams:
@@ -44,6 +44,3 @@ def unused(graph: Graph, params: Params) -> UnusedParams:
     if params is None:
         raise TypeError("unused: params must be a module, a dict of tensors, or pairs, but is None")
     return _C.unused(graph, named(params, "unused"))
-
-
-Graph.unused = unused  # type: ignore[assignment, method-assign]

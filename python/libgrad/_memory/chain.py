@@ -8,9 +8,12 @@ from torch import Tensor, nn
 
 from .. import _C
 from .._C import ChainCosts
+from .._results import immutable
 from .checkpoint import _functions
 
 __all__ = ["ChainCosts", "checkpoint_optimal", "measure_chain"]
+
+immutable(ChainCosts)
 
 Functions = nn.Sequential | Sequence[Callable[[Tensor], Tensor]]
 
