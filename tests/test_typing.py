@@ -64,9 +64,11 @@ libgrad.checkpoint_optimal([torch.sin], x, budget_bytes=9.5)  # type: ignore[arg
 
 graph = libgrad.graph(y, params=model)
 assert_type(graph, libgrad.types.Graph)
+assert_type(graph.to_text(max_lines=9), str)
 assert_type(graph.diff(graph), libgrad.types.GraphDiff)
 assert_type(graph.holders(), tuple[libgrad.types.Holder, ...])
 assert_type(graph.nodes[0].saved[0], libgrad.types.SavedTensor)
+assert_type(libgrad.checkpoint_name(y, "y"), Tensor)
 libgrad.types.Nothing  # type: ignore[attr-defined]
 libgrad.nothing  # type: ignore[attr-defined]
 

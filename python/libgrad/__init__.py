@@ -38,7 +38,7 @@ from ._graph.record import record
 from ._memory.chain import ChainCosts, checkpoint_optimal, measure_chain
 from ._memory.checkpoint import checkpoint, checkpoint_sequential
 from ._memory.hooks import compress, save_on_cpu, save_on_disk, saved_tensors_hooks
-from ._memory.name import name
+from ._memory.name import checkpoint_name, name
 from ._paths import cmake_dir, include_dir
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "backward",
     "check",
     "checkpoint",
+    "checkpoint_name",
     "checkpoint_optimal",
     "checkpoint_sequential",
     "cmake_dir",
