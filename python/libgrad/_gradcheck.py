@@ -126,6 +126,9 @@ def gradcheck(
     These are torch.autograd.gradcheck's checks, options and exceptions, run by
     ``libgrad::gradcheck``; a failure tells more. Inputs should be in double precision.
 
+    `gradcheck` asks whether the derivatives are right, and raises an error if not; `check` asks in
+    which modes of PyTorch (vmap, torch.func, torch.compile, ...) a function works, and reports.
+
     >>> x = torch.randn(4, 3, dtype=torch.double, requires_grad=True)
     >>> libgrad.gradcheck(lambda x: torch.tanh(x) * x.exp(), x)
     True
@@ -189,7 +192,7 @@ def gradgradcheck(
     """Check the derivatives of the gradients of `func` at `inputs` against differences.
 
     These are torch.autograd.gradgradcheck's checks, options and exceptions: `gradcheck` of the
-    function that takes `inputs` and `grad_outputs` to the gradients.
+    function that takes `inputs` and `grad_outputs` to the gradients. It is a row of `check`, too.
 
     >>> x = torch.randn(3, dtype=torch.double, requires_grad=True)
     >>> libgrad.gradgradcheck(lambda x: torch.tanh(x) * x.exp(), x)
