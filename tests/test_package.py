@@ -170,6 +170,10 @@ def test_installed_package_has_the_file(path):
     assert (PACKAGE / path).is_file()
 
 
+def test_the_readme_of_a_room_stays_with_the_sources():
+    assert list(PACKAGE.rglob("README.md")) == []
+
+
 def test_every_header_of_the_sources_is_installed():
     def headers(root):
         return {path.relative_to(root).as_posix() for path in root.rglob("*.h")}
