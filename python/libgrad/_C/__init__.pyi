@@ -10,7 +10,7 @@ from torch.autograd.graph import GradientEdge
 
 from .findings import *  # noqa: F403
 from .graph import *  # noqa: F403
-from .graph import Graph
+from .graph import Graph as Graph
 from .hooks import *  # noqa: F403
 from .questions import *  # noqa: F403  # its classes are in the extension, too
 
