@@ -26,7 +26,7 @@ __all__ = ["Findings", "SilentWriteWarning", "diagnose", "doctor"]
 
 
 def _roots(outputs: object) -> tuple[Tensor | GradientEdge, ...]:
-    """Return what has a graph among the outputs that a call of the engine got."""
+    """Return those outputs, of a call of the engine, that have a graph."""
     items = outputs.values() if isinstance(outputs, dict) else outputs
     if isinstance(items, Tensor | GradientEdge) or not isinstance(items, Iterable):
         items = (items,)

@@ -1,4 +1,4 @@
-"""`node` and `print_graph`: the graph's own words, from libgrad/graph.h and libgrad/draw.h."""
+"""`node` and `print_graph`: a node of the living graph, and the graph as a tree."""
 
 from __future__ import annotations
 

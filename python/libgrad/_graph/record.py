@@ -18,7 +18,7 @@ from .. import _C
 
 __all__ = ["record"]
 
-LIBRARIES = (  # below whose calls the user's line is
+LIBRARIES = (  # folders of code that is not the user's; a node's line is outside of them
     *(f"{Path(file).parent}/" for file in (torch.__file__, _C.__file__) if file),
     f"{Path(__file__).parents[1]}/",  # in an editable install not the extension's folder
 )

@@ -98,7 +98,7 @@ def checkpoint_optimal(
 def measure_chain(
     functions: Functions, input: Tensor, *, preserve_rng_state: bool = True
 ) -> ChainCosts:
-    """Return what each of `functions` costs, which take what the one in front returns.
+    """Return what each of `functions` costs; each takes what the one before it returns.
 
     Each runs forward twice, one run to get warm, and backward once, alone. Nothing of the program
     changes by that: gradients go nowhere, hooks on parameters are not called, and random numbers go
