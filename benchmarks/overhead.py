@@ -20,7 +20,7 @@ import matplotlib as mpl
 import torch
 
 import libgrad
-from libgrad import _overhead
+from libgrad._command import overhead as _overhead
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

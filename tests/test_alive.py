@@ -156,7 +156,7 @@ def test_the_largest_comes_first():
 
 
 def test_text_when_there_is_none():
-    assert str(libgrad._alive.AliveGraphs(())) == "no graph is alive"
+    assert str(libgrad._graph.alive.AliveGraphs(())) == "no graph is alive"
 
 
 def test_holders_of_a_snapshot_are_those_of_its_graph():
@@ -205,7 +205,7 @@ def test_references_of_cpp_are_counted():
     assert [h.where for h in libgrad.graph(in_python).holders() if h.where == "C++"] == []
     in_cpp = torch._C.ScriptList([in_python, in_python])
     [graph] = [g for g in libgrad.alive() if "in_python" in str(g)]
-    assert graph.holders[-1] == libgrad._alive.Holder("2 references", "C++")
+    assert graph.holders[-1] == libgrad._graph.alive.Holder("2 references", "C++")
     snapshot = libgrad.graph(in_python)
     del in_python, graph
     assert [str(holder) for holder in snapshot.holders()] == ["2 references (C++)"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import libgrad
-from libgrad._check import rows_around
+from libgrad._check.rows import around as rows_around
 
 GENERATOR = torch.Generator().manual_seed(1)
 

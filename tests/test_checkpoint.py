@@ -166,7 +166,7 @@ def test_selective_checkpoints_keep_what_the_policy_says():
 def test_torchs_switches_are_heard(monkeypatch):
     x = leaf()
     with monkeypatch.context() as patch, theirs.set_checkpoint_debug_enabled(True):
-        patch.setattr(libgrad._checkpoint, "_torch_checkpoint", lambda *_, debug, **__: debug)
+        patch.setattr("libgrad._memory.checkpoint._torch_checkpoint", lambda *_, debug, **__: debug)
         assert libgrad.checkpoint(torch.sin, x) is True
     runs = []
 

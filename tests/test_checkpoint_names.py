@@ -295,3 +295,18 @@ def test_an_error_in_the_function_leaves_nothing_behind():
     y = square(x.exp())
     assert libgrad.name(y, "s") is y
     assert same(torch.autograd.grad(y.sum(), x), grads(lambda x: square(x.exp()), x))
+
+
+def test_checkpoint_name_is_name_by_another_word():
+    def function(x):
+        return libgrad.checkpoint_name(square(x.exp()), "s").sin().exp()
+
+    x = leaf()
+    libgrad.checkpoint(function, x, save=("s",)).sum().backward()
+    assert runs["square"] == 1
+    named = libgrad.checkpoint_name(x.exp(), "b")
+    assert libgrad.graph(named).nodes[0].label == "b"
+    for arguments, error in (((3, "a"), TypeError), ((x, 3), TypeError), ((x, ""), ValueError)):
+        with pytest.raises(error, match=r"^checkpoint_name: "):
+            libgrad.checkpoint_name(*arguments)
+    assert torch.compile(lambda x: libgrad.checkpoint_name(x, "c") * 2, backend="eager")(x) is not x

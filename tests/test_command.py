@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import libgrad
-from libgrad import _build_info, _demo
+from libgrad import _build_info
 from libgrad.__main__ import main
+from libgrad._command import demo as _demo
 from libgrad._compat import check_torch
 
 ROOT = Path(__file__).resolve().parents[1]

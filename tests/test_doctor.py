@@ -138,7 +138,7 @@ def test_torchs_error_stays_when_it_cannot_be_explained(monkeypatch):
     def fail(roots):
         raise RuntimeError("of the doctor")
 
-    monkeypatch.setattr(libgrad._doctor, "_look", fail)
+    monkeypatch.setattr(libgrad._doctor.doctor, "_look", fail)
     with libgrad.doctor(), pytest.raises(RuntimeError, match=MESSAGE) as raised:
         loss, _ = spoiled()
         loss.backward()

@@ -42,7 +42,7 @@ def test_a_program_fails_as_it_would_and_is_told_why(run, script):
     done = run(*script, "--lr", "1")
     assert done.returncode == 1
     assert done.stdout == "__main__ ['--lr', '1']\n"
-    assert "libgrad/_doctor_command" not in done.stderr
+    assert "libgrad/_command" not in done.stderr
     assert "runpy" not in done.stderr
     lines = done.stderr.splitlines()
     assert lines[0] == "Traceback (most recent call last):"

@@ -34,7 +34,7 @@ def test_module_defined_twice_replaces_its_operators(gallery_module, cpp_build):
 
 
 def test_wrong_name_of_what_is_mutated():
-    from libgrad import _bound
+    from libgrad._function import bound as _bound
 
     bound = object.__new__(_bound.Bound)
     bound.name, bound.names, bound.types = "f", ["x", "n"], ["Tensor", "int"]

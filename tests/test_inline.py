@@ -16,7 +16,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 import libgrad
-from libgrad._compiler import find_compiler
+from libgrad._function.compiler import find_compiler
 
 SOURCE = (Path(__file__).parent / "inline.cpp").read_text(encoding="utf-8")
 FUNCTIONS = {

@@ -163,6 +163,13 @@ def test_equal_layers_are_one_box_and_the_picture_says_so():
     assert "×" not in g.text(fold=False)
 
 
+def test_to_text_is_text():
+    g = mlp()
+    assert g.to_text() == g.text() == str(g)
+    assert g.to_text(max_lines=2) == g.text(max_lines=2)
+    assert libgrad.Graph.to_text.__doc__ == libgrad.Graph.text.__doc__
+
+
 def test_text_may_be_limited():
     g = encoder()
     lines = g.text(max_lines=5).splitlines()

@@ -26,10 +26,10 @@ from libgrad import _C, _build_info
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(_C.__file__).parent
-PARTS = ("_graph_parts.pyi", "_graph_answers.pyi", "_findings.pyi", "_hook_parts.pyi")
+PARTS = ("_C/graph.pyi", "_C/questions.pyi", "_C/findings.pyi", "_C/hooks.pyi")
 MADE = {"torch/saved/table.h", "draw/page/page_files.h"}  # headers that CMake writes
 TORCH_MINOR = ".".join(torch.__version__.split("+")[0].split(".")[:2])
-PUBLIC = [name for name in libgrad.__all__ if name not in {"__version__", "functional"}]
+PUBLIC = [name for name in libgrad.__all__ if name not in {"__version__", "functional", "types"}]
 PUBLIC += [f"functional.{name}" for name in libgrad.functional.__all__]
 
 each_public = pytest.mark.parametrize("name", PUBLIC)
@@ -53,12 +53,13 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def test_public_names_are_those_of_all():
+    assert libgrad.types is sys.modules["libgrad.types"]  # imported when it is asked for
     public = {
         name
         for name, value in vars(libgrad).items()
         if not name.startswith("_") and not isinstance(value, __future__._Feature)
     }
-    assert public == {name.partition(".")[0] for name in PUBLIC}
+    assert public == {name.partition(".")[0] for name in PUBLIC} | {"types"}
     assert sorted(libgrad.__all__) == libgrad.__all__
     assert len(set(libgrad.__all__)) == len(libgrad.__all__)
 
@@ -122,7 +123,7 @@ def test_signature_is_torchs(name):
 
 
 def test_stub_names_what_the_extension_has():
-    stubs = [PACKAGE / name for name in ("_C.pyi", *PARTS)]
+    stubs = [PACKAGE / name for name in ("_C/__init__.pyi", *PARTS)]
     body = [d for stub in stubs for d in ast.parse(stub.read_text(encoding="utf-8")).body]
     names = {d.name for d in body if isinstance(d, (ast.FunctionDef, ast.ClassDef))}
     names |= {d.target.id for d in body if isinstance(d, ast.AnnAssign)}
@@ -134,8 +135,8 @@ def test_stub_names_what_the_extension_has():
     "path",
     [
         "py.typed",
-        "_C.pyi",
-        "_hook_parts.pyi",
+        "_C/__init__.pyi",
+        "_C/hooks.pyi",
         "include/libgrad/chain.h",
         "include/libgrad/checkpoint.h",
         "include/libgrad/gradient_hooks.h",
@@ -169,6 +170,10 @@ def test_stub_names_what_the_extension_has():
 )
 def test_installed_package_has_the_file(path):
     assert (PACKAGE / path).is_file()
+
+
+def test_the_readme_of_a_room_stays_with_the_sources():
+    assert list(PACKAGE.rglob("README.md")) == []
 
 
 def test_every_header_of_the_sources_is_installed():
@@ -274,7 +279,7 @@ def documented(stub: str) -> dict[str, str]:
 
 
 def test_the_stub_says_what_the_extension_says() -> None:
-    docs = documented("_C.pyi")
+    docs = documented("_C/__init__.pyi")
     assert {"grad", "backward", "Node", "next"} <= set(docs)
     for name, doc in docs.items():
         owner = libgrad.Node if hasattr(libgrad.Node, name) else libgrad._C

@@ -62,6 +62,16 @@ assert_type(libgrad.checkpoint_optimal([torch.sin], x, budget_bytes=9, costs=cos
 assert_type(libgrad.checkpoint_optimal(torch.nn.Sequential(), x, slots=9), Tensor)
 libgrad.checkpoint_optimal([torch.sin], x, budget_bytes=9.5)  # type: ignore[arg-type]
 
+graph = libgrad.graph(y, params=model)
+assert_type(graph, libgrad.types.Graph)
+assert_type(graph.to_text(max_lines=9), str)
+assert_type(graph.diff(graph), libgrad.types.GraphDiff)
+assert_type(graph.holders(), tuple[libgrad.types.Holder, ...])
+assert_type(graph.nodes[0].saved[0], libgrad.types.SavedTensor)
+assert_type(libgrad.checkpoint_name(y, "y"), Tensor)
+libgrad.types.Nothing  # type: ignore[attr-defined]
+libgrad.nothing  # type: ignore[attr-defined]
+
 with libgrad.no_grad(), libgrad.enable_grad(), libgrad.inference_mode(False):
     pass
 with libgrad.set_grad_enabled(True), libgrad.detect_anomaly(check_nan=False):
@@ -123,6 +133,7 @@ libgrad.functional.jacobian(torch.sin, x, group=None)
 libgrad.functional.hessian(torch.sin, x, group="world")  # type: ignore[arg-type]
 
 report = libgrad.check(torch.sin, x, only="func", skip=["grad"], mutates=[0], exact=False)
+assert_type(report, libgrad.types.Report)
 assert_type(report.ok, bool)
 assert_type([row.status for row in report], list[str])
 assert_type(report["grad"].error, BaseException | None)

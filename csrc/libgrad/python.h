@@ -66,7 +66,7 @@ void def_function(py::module_& m, const char* name, const Extra&... extra) {
   detail::Parameters parameters;
   (parameters.add(extra), ...);
   *bound.special =
-      py::module_::import("libgrad._bound")
+      py::module_::import("libgrad._function.bound")
           .attr("bind")(
               m.attr(name),
               m.attr("__name__"),
@@ -98,7 +98,7 @@ void def_kernel(py::module_& m, const char* name, const Names&... names) {
   }
   detail::Parameters parameters;
   (parameters.add(names), ...);
-  py::module_::import("libgrad._bound")
+  py::module_::import("libgrad._function.bound")
       .attr("define_kernel")(
           m.attr("__name__"),
           name,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import typing as _typing
+
 from ._compat import check_torch as _check_torch
 
 _check_torch()  # before the extension, which needs that torch's symbols
 
-from . import _unused as _unused
 from . import functional
-from ._alive import AliveGraph, AliveGraphs, Holder, alive
 from ._C import (
     Finding,
     __version__,
@@ -17,28 +17,29 @@ from ._C import (
     is_grad_enabled,
     is_inference_mode_enabled,
 )
-from ._chain import ChainCosts, checkpoint_optimal, measure_chain
 from ._check import check
-from ._checkpoint import checkpoint, checkpoint_sequential
-from ._doctor import diagnose, doctor
-from ._doctor_report import Findings, SilentWriteWarning
-from ._freeze import Frozen, freeze
-from ._function import Function
-from ._gradcheck import GradcheckError, gradcheck, gradgradcheck
-from ._graph import Node, node, print_graph
-from ._hooks import compress, save_on_cpu, save_on_disk, saved_tensors_hooks
-from ._inline import load_inline
-from ._lens import Graph, graph
-from ._modes import (
+from ._doctor.doctor import diagnose, doctor
+from ._doctor.freeze import Frozen, freeze
+from ._doctor.report import Findings, SilentWriteWarning
+from ._function.function import Function
+from ._function.inline import load_inline
+from ._grad.modes import (
     detect_anomaly,
     enable_grad,
     inference_mode,
     no_grad,
     set_grad_enabled,
 )
-from ._name import name
+from ._gradcheck import GradcheckError, gradcheck, gradgradcheck
+from ._graph.alive import AliveGraph, AliveGraphs, Holder, alive
+from ._graph.graph import Graph, graph
+from ._graph.node import Node, node, print_graph
+from ._graph.record import record
+from ._memory.chain import ChainCosts, checkpoint_optimal, measure_chain
+from ._memory.checkpoint import checkpoint, checkpoint_sequential
+from ._memory.hooks import compress, save_on_cpu, save_on_disk, saved_tensors_hooks
+from ._memory.name import checkpoint_name, name
 from ._paths import cmake_dir, include_dir
-from ._record import record
 
 __all__ = [
     "AliveGraph",
@@ -58,6 +59,7 @@ __all__ = [
     "backward",
     "check",
     "checkpoint",
+    "checkpoint_name",
     "checkpoint_optimal",
     "checkpoint_sequential",
     "cmake_dir",
@@ -87,9 +89,23 @@ __all__ = [
     "save_on_disk",
     "saved_tensors_hooks",
     "set_grad_enabled",
+    "types",
 ]
 
+if _typing.TYPE_CHECKING:
+    from . import types
+else:
+
+    def __getattr__(name):
+        """Import libgrad.types when somebody asks for it."""
+        if name == "types":
+            import libgrad.types  # not `from . import types`, which would ask here again
+
+            return libgrad.types
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 for _name in __all__:  # reprs, pickles and tracebacks speak of libgrad alone
-    if hasattr(globals()[_name], "__module__"):
+    if hasattr(globals().get(_name), "__module__"):
         globals()[_name].__module__ = "libgrad"
 del _name

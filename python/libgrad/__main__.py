@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from . import __version__, cmake_dir, include_dir
-from ._check.command import add_arguments as add_check_arguments
-from ._doctor_command import add_arguments as add_doctor_arguments
-from ._draw import add_arguments as add_graph_arguments
+from ._command.check import add_arguments as add_check_arguments
+from ._command.doctor import add_arguments as add_doctor_arguments
+from ._command.graph import add_arguments as add_graph_arguments
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,24 +39,24 @@ def main(arguments: list[str] | None = None) -> int:
             print(cmake_dir())
         return 0
     if options.command == "demo":
-        from ._demo import demo as run_demo
+        from ._command.demo import demo as run_demo
 
         return run_demo(options.device)
     if options.command == "info":
-        from ._info import info
+        from ._command.info import info
 
         print(info())
         return 0
     if options.command == "check":
-        from ._check.command import command
+        from ._command.check import command
 
         return command(options)
     if options.command == "graph":
-        from ._draw import command as draw_command
+        from ._command.graph import command as draw_command
 
         return draw_command(options)
     if options.command == "doctor":
-        from ._doctor_command import command as doctor_command
+        from ._command.doctor import command as doctor_command
 
         return doctor_command(options)
     parser.print_help()

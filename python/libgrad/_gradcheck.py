@@ -17,7 +17,7 @@ from . import _C
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 
-class Entry(NamedTuple):
+class GradcheckEntry(NamedTuple):
     """One entry of two Jacobians that should be one."""
 
     output: tuple[int, ...]
@@ -28,13 +28,16 @@ class Entry(NamedTuple):
     allowed: float
 
 
-class Step(NamedTuple):
+class GradcheckStep(NamedTuple):
     """The numeric derivative of the worst entry by one eps."""
 
     eps: float
     numeric: float | complex
     error: float
     agrees: bool
+
+
+GradcheckEntry.__module__ = GradcheckStep.__module__ = "libgrad.types"
 
 
 class GradcheckError(_TorchsError):
@@ -80,12 +83,12 @@ class GradcheckError(_TorchsError):
     output: int | None
     input: int | None
     part: str
-    worst: list[Entry]
+    worst: list[GradcheckEntry]
     wrong: int
     entries: int
     analytic: Tensor | None
     numeric: Tensor | None
-    sweep: list[Step]
+    sweep: list[GradcheckStep]
     advice: str
 
 
@@ -94,8 +97,8 @@ def _result(outcome: Any) -> bool:
     if isinstance(outcome, bool):
         return outcome
     error, cause = GradcheckError(outcome.pop("message")), outcome.pop("cause")
-    outcome["worst"] = [Entry(*entry) for entry in outcome["worst"]]
-    outcome["sweep"] = [Step(*step) for step in outcome["sweep"]]
+    outcome["worst"] = [GradcheckEntry(*entry) for entry in outcome["worst"]]
+    outcome["sweep"] = [GradcheckStep(*step) for step in outcome["sweep"]]
     vars(error).update(outcome)
     raise error from cause
 
@@ -122,6 +125,9 @@ def gradcheck(
 
     These are torch.autograd.gradcheck's checks, options and exceptions, run by
     ``libgrad::gradcheck``; a failure tells more. Inputs should be in double precision.
+
+    `gradcheck` asks whether the derivatives are right, and raises an error if not; `check` asks in
+    which modes of PyTorch (vmap, torch.func, torch.compile, ...) a function works, and reports.
 
     >>> x = torch.randn(4, 3, dtype=torch.double, requires_grad=True)
     >>> libgrad.gradcheck(lambda x: torch.tanh(x) * x.exp(), x)
@@ -186,7 +192,7 @@ def gradgradcheck(
     """Check the derivatives of the gradients of `func` at `inputs` against differences.
 
     These are torch.autograd.gradgradcheck's checks, options and exceptions: `gradcheck` of the
-    function that takes `inputs` and `grad_outputs` to the gradients.
+    function that takes `inputs` and `grad_outputs` to the gradients. It is a row of `check`, too.
 
     >>> x = torch.randn(3, dtype=torch.double, requires_grad=True)
     >>> libgrad.gradgradcheck(lambda x: torch.tanh(x) * x.exp(), x)

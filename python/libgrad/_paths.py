@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 
+from . import _C
+
 __all__ = ["cmake_dir", "include_dir"]
 
 
 def _find(relative: str) -> str:
-    from . import __path__ as roots
-
-    for root in roots:  # two of them in an editable install
-        path = os.path.join(root, relative)
-        if os.path.isdir(path):
-            return path
+    root = os.path.dirname(_C.__file__)  # in an editable install, not where the sources are
+    path = os.path.join(root, relative)
+    if os.path.isdir(path):
+        return path
     raise FileNotFoundError(
-        f"libgrad: {relative} is not below {list(roots)}; reinstall with `pip install .`"
+        f"libgrad: {relative} is not below {root}; reinstall with `pip install .`"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._C import functional as _functional
-from ._linear import LinearOperator, hessian_operator, jacobian_operator
+from ._functional.linear import LinearOperator, hessian_operator, jacobian_operator
 
 __all__ = [
     "LinearOperator",

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from ._linear import LinearOperator, hessian_operator, jacobian_operator
+from ._functional.linear import LinearOperator, hessian_operator, jacobian_operator
 
 __all__ = [
     "LinearOperator",

@@ -146,7 +146,7 @@ void bind_doctor(py::module_& m) {
   bind_calls(m);
   bind_finding(m);
   for (const char* type : {"CallSite", "FindingWrite", "Finding"}) {
-    m.attr(type).attr("__module__") = "libgrad";
+    m.attr(type).attr("__module__") = "libgrad.types";
   }
   torch::impl::py_context_manager<libgrad::detail::SpyScope>(m, "SpyScope");
   torch::impl::py_context_manager<libgrad::detail::ContentsScope>(

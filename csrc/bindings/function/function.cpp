@@ -1,4 +1,4 @@
-/// C++ Functions behind def_function, as libgrad._bound drives them.
+/// C++ Functions behind def_function, as libgrad._function.bound drives them.
 
 #include "bindings/bindings.h"
 

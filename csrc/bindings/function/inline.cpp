@@ -196,7 +196,7 @@ void bind_inline(py::module_& m) {
             doc.c_str());
         module.attr(name.c_str()) = function;
         *bound.special() =
-            py::module_::import("libgrad._bound")
+            py::module_::import("libgrad._function.bound")
                 .attr("bind")(
                     function,
                     module.attr("__name__"),

@@ -131,7 +131,7 @@ PyObject* apply_class(
        takes_exactly(attribute(call.cls, names.forward), call.count))) {
     return run(call);
   }
-  auto bind = py::module_::import("libgrad._function").attr("_bind");
+  auto bind = py::module_::import("libgrad._function.function").attr("_bind");
   auto bound = checked(PyObject_Vectorcall(
       bind.ptr(), args, static_cast<size_t>(count), keywords));
   call.args = &PyTuple_GET_ITEM(bound.get(), 0);

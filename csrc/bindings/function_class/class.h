@@ -123,7 +123,8 @@ inline THPObjectPtr context_type(PyObject* cls) {
   if (!PyType_IsSubtype(
           reinterpret_cast<PyTypeObject*>(type.get()),
           FunctionNames::context)) {
-    auto make = py::module_::import("libgrad._function").attr("_context_class");
+    auto make = py::module_::import("libgrad._function.function")
+                    .attr("_context_class");
     type = checked(PyObject_CallOneArg(make.ptr(), cls));
   }
   return type;

@@ -8,7 +8,7 @@ py::object split_matrix(
     py::handle group,
     const char* function,
     const std::function<GroupedRows()>& make) {
-  return py::module_::import("libgrad._split")
+  return py::module_::import("libgrad._functional.split")
       .attr("matrix")(
           py::cpp_function(wrap_pybind_function([&] { return make(); })),
           function,

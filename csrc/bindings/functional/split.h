@@ -16,7 +16,7 @@ struct GroupedRows {
 };
 
 /// The matrix of the rows that `make` gives, over the processes of `group`:
-/// libgrad._split.matrix.
+/// libgrad._functional.split.matrix.
 py::object split_matrix(
     py::handle group,
     const char* function,

@@ -15,7 +15,8 @@ void warn_deprecated(const char* message) {
   }
 }
 
-/// Offers the call to __torch_function__: libgrad._overrides.<name>(*args).
+/// Offers the call to __torch_function__:
+/// libgrad._grad.overrides.<name>(*args).
 template <size_t N>
 PyObject* call_override(
     const char* name, const std::array<PyObject*, N>& args) {
@@ -23,7 +24,7 @@ PyObject* call_override(
   for (PyObject* arg : args) {
     list.append(arg ? py::handle(arg) : py::handle(Py_None));
   }
-  return py::module_::import("libgrad._overrides")
+  return py::module_::import("libgrad._grad.overrides")
       .attr(name)(*list)
       .release()
       .ptr();
@@ -113,7 +114,7 @@ PyObject* public_grad = nullptr;
 PyObject* public_backward = nullptr;
 
 /// `self` is the module for the public function, null for the one that
-/// libgrad._overrides calls when __torch_function__ has declined.
+/// libgrad._grad.overrides calls when __torch_function__ has declined.
 PyObject* grad(
     PyObject* self,
     PyObject* const* args,

@@ -60,7 +60,7 @@ void bind_diff(py::module_& m) {
                std::to_string(diff.changed.size()) + " changed)";
       });
   for (const char* type : {"ChangedNode", "GraphDiff"}) {
-    m.attr(type).attr("__module__") = "libgrad";
+    m.attr(type).attr("__module__") = "libgrad.types";
   }
   py::object graph = m.attr("Graph");
   graph.attr("diff") = py::cpp_function(

@@ -135,6 +135,7 @@ void bind_draw(py::module_& m) {
       "fold"_a = true,
       "max_lines"_a = 1000,
       docs::kText);
+  type.attr("to_text") = type.attr("text");
   add<libgrad::to_dot>(type, "to_dot", docs::kToDot);
   add<libgrad::to_svg>(type, "to_svg", docs::kToSvg);
   add<libgrad::to_html>(type, "to_html", docs::kToHtml);

@@ -87,7 +87,7 @@ void bind_node(py::module_& m) {
       });
 
   for (const char* type : {"InputMetadata", "Node"}) {
-    m.attr(type).attr("__module__") = "libgrad";  // as the user imports it
+    m.attr(type).attr("__module__") = "libgrad.types";  // as users import it
   }
   m.def("node", wrap_pybind_function(libgrad::node), "tensor"_a);
   m.def(

@@ -78,11 +78,11 @@ template <class T>
 py::class_<Part<T>> define_part(
     py::module_& m, const char* name, const char* doc) {
   py::class_<Part<T>> part(m, name, doc);
-  part.attr("__module__") = "libgrad";
+  part.attr("__module__") = "libgrad.types";
   part.def("__repr__", [](const Part<T>& self) { return repr(self); });
   py::class_<Parts<T>> parts(
       part, "Sequence", "Entries of a graph, made as they are read.");
-  parts.attr("__module__") = "libgrad";
+  parts.attr("__module__") = "libgrad.types";
   parts.def("__len__", &Parts<T>::size)
       .def(
           "__getitem__",

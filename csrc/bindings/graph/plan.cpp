@@ -142,7 +142,7 @@ void bind_plan(py::module_& m) {
           })
       .def("__repr__", [](const Plan& plan) { return repr(plan); });
   for (const char* type : {"PlanStep", "GraphPlan"}) {
-    m.attr(type).attr("__module__") = "libgrad";
+    m.attr(type).attr("__module__") = "libgrad.types";
   }
   py::object graph = m.attr("Graph");
   graph.attr("plan") = py::cpp_function(

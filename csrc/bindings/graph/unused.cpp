@@ -59,7 +59,7 @@ void bind_unused(py::module_& m) {
                " unused, " + std::to_string(self.ends.size()) + " ends)";
       });
   for (const char* type : {"UnusedParam", "GraphEnd", "UnusedParams"}) {
-    m.attr(type).attr("__module__") = "libgrad";
+    m.attr(type).attr("__module__") = "libgrad.types";
   }
   m.def("unused", wrap_pybind_function(libgrad::unused), "graph"_a, "params"_a);
 }

@@ -108,7 +108,7 @@ void bind_why(py::module_& m) {
                (why.total == libgrad::PathCount(1) ? " path, " : " paths, ") +
                std::to_string(why.saved.size()) + " saved)";
       });
-  m.attr("GraphWhy").attr("__module__") = "libgrad";
+  m.attr("GraphWhy").attr("__module__") = "libgrad.types";
   py::object graph = m.attr("Graph");
   graph.attr("why") = py::cpp_function(
       wrap_pybind_function(why),

@@ -8,13 +8,13 @@ using torch::autograd::variable_list;
 
 namespace {
 
-/// libgrad._nest, which knows torch's pytrees.
+/// libgrad._functional.nest, which knows torch's pytrees.
 const py::module_& pytrees() {
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::module_>
       storage;
   return storage
       .call_once_and_store_result(
-          [] { return py::module_::import("libgrad._nest"); })
+          [] { return py::module_::import("libgrad._functional.nest"); })
       .get_stored();
 }
 

@@ -33,6 +33,9 @@ def check(
     is ``"ok"``, ``"wrong"`` (and where, by how much), ``"error"`` (what was raised) or ``"n/a"``
     (why). The report prints as a table and is true when no row is wrong or an error.
 
+    `check` asks where in PyTorch a function works; `gradcheck`, which is one of its rows, asks only
+    whether the derivatives are right, with all of torch's options, and raises an error if not.
+
     >>> x = torch.randn(3, 4, dtype=torch.double)
     >>> report = libgrad.check(torch.sigmoid, x, only=["autograd", "func"])
     >>> report.ok, report["hessian"].status

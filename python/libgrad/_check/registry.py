@@ -17,9 +17,6 @@ GROUPS = ("autograd", "dual", "func", "batch", "inputs", "around", "tracing", "c
 Run = Callable[[Case], "str | None"]
 BackendRun = Callable[[Case, Any], "str | None"]
 
-# In the order in which they run; slow ones wait for quick ones.
-GROUPS = ("autograd", "dual", "func", "batch", "inputs", "around", "tracing", "compile")
-
 
 @dataclass(frozen=True)
 class RowSpec:

@@ -8,12 +8,15 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from .._results import immutable
+
 __all__ = ["Report", "Row"]
 
 STATUSES = ("ok", "wrong", "error", "n/a")
 WIDTH = 100
 
 
+@immutable
 @dataclass(frozen=True)
 class Row:
     """One mode that a function was run through.
@@ -50,6 +53,7 @@ def _shortened(row: Row, said: dict[str, str]) -> list[str]:
     return lines
 
 
+@immutable
 @dataclass(frozen=True)
 class Report:
     """The rows of one call of `check`, in the order in which they ran.
@@ -166,3 +170,6 @@ class Report:
             )
         lines += ["</table>", *(f"<p>{html.escape(note)}</p>" for note in self.notes)]
         return "\n".join([*lines, f"<p>{html.escape(self.summary())}</p>"])
+
+
+Report.__module__ = Row.__module__ = "libgrad.types"

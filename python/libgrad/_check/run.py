@@ -13,29 +13,18 @@ from typing import Any
 
 import torch
 
-# Importing a module of rows registers its rows.
-from . import (
-    rows_around,
-    rows_autograd,
-    rows_compile,
-    rows_forward,
-    rows_func,
-    rows_inputs,
-    rows_sizes,
-    rows_vmap,
-)
 from .case import Case, Options, first_line
 from .compare import NotApplicable, Wrong
 from .inputs import signature
 from .registry import RowSpec, select, specs
 from .report import Report, Row
 
+# Importing a module of rows registers its rows.
+from .rows import around, autograd, compile, forward, func, inputs, sizes, vmap
+
 __all__ = ["run"]
 
-ROWS = (
-    *(rows_autograd, rows_forward, rows_func, rows_vmap),
-    *(rows_inputs, rows_sizes, rows_around, rows_compile),
-)
+ROWS = (autograd, forward, func, vmap, inputs, sizes, around, compile)
 
 SLOW_VMAP = "batching rule"
 

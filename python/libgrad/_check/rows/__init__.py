@@ -1,0 +1,1 @@
+"""The rows of a report, in modules by kind; importing one registers its rows."""

@@ -1,0 +1,1 @@
+"""Who wrote to a tensor that backward needs."""

@@ -1,0 +1,261 @@
+"""`doctor`: who changed the tensor that backward needs."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from .. import _C
+from .._C import Finding
+from .._graph.alive import ends_of_graphs
+from .._graph.params import Params, named
+from .._graph.record import LIBRARIES, named_parameters_of_modules_that_ran, record
+from .report import Findings, SilentWriteWarning
+
+__all__ = ["Findings", "SilentWriteWarning", "diagnose", "doctor"]
+
+
+def _roots(outputs: object) -> tuple[Tensor | GradientEdge, ...]:
+    """Return those outputs, of a call of the engine, that have a graph."""
+    items = outputs.values() if isinstance(outputs, dict) else outputs
+    if isinstance(items, Tensor | GradientEdge) or not isinstance(items, Iterable):
+        items = (items,)
+    return tuple(
+        item
+        for item in items
+        if isinstance(item, GradientEdge) or (isinstance(item, Tensor) and item.requires_grad)
+    )
+
+
+def _look(roots: tuple[Tensor | GradientEdge, ...]) -> list[Finding]:
+    return _C.diagnose(roots, named_parameters_of_modules_that_ran()) if roots else []
+
+
+def _explain(error: RuntimeError, roots: tuple[Tensor | GradientEdge, ...]) -> None:
+    """Say in `error` what is known of it, if it is about a tensor that was written to."""
+    text = str(error)
+    if hasattr(error, "findings") or not _C.speaks_of_a_write(text):
+        return
+    try:
+        found = _C.put_first(_look(roots), text)
+    except RuntimeError:  # torch's own error is worth more than ours
+        return
+    findings = Findings(finding for finding in found if not finding.silent)
+    watching = any(one._entered for one in _mine())
+    if findings and (watching or any(finding.writes for finding in findings)):
+        error.args = (f"{text}\n\n{findings}", *error.args[1:])
+        error.findings = findings  # type: ignore[attr-defined]
+        _tell(findings)
+
+
+def _tell(findings: Iterable[Finding]) -> None:
+    for one in _mine():
+        one._found.extend(findings)
+
+
+def _warn_of_silent_writes(roots: tuple[Tensor | GradientEdge, ...]) -> None:
+    if findings := Findings(finding for finding in _look(roots) if finding.silent):
+        _tell(findings)
+        warnings.warn(f"doctor: {findings}", SilentWriteWarning, stacklevel=_level_of_caller())
+
+
+def _level_of_caller() -> int:
+    """Return how far away the first frame is that is not torch's or libgrad's."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(LIBRARIES):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _mine() -> list[doctor]:
+    """Return the doctors of this thread."""
+    here = threading.get_ident()
+    found = (reference() for reference in _doctors)
+    return [one for one in found if one is not None and one._thread == here]
+
+
+def _watch(run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run the engine by `run`; torch's way to it, and libgrad's own."""
+    mine = _mine()
+    if not mine or torch.compiler.is_compiling():
+        return run(*args, **kwargs)
+    outputs = args[0] if args else kwargs.get("outputs", kwargs.get("tensors"))
+    silent = any(one._silent for one in mine)
+    del mine  # a traceback keeps what is here
+    if silent:
+        _warn_of_silent_writes(_roots(outputs))
+        silent = run in _runs and len(args) > 3 and not args[3]  # torch's: create_graph
+    try:
+        if silent:
+            _C.pause_contents()
+        return run(*args, **kwargs)
+    except RuntimeError as error:
+        _explain(error, _roots(outputs))
+        raise
+    finally:
+        if silent:
+            _C.resume_contents()
+
+
+_doctors: tuple[weakref.ref[doctor], ...] = ()  # that were entered
+_lock = threading.Lock()
+_users = 0  # doctors that need the engine watched
+_runs: list[Callable[..., Any]] = []  # of torch: before, and while it is watched
+
+
+def _watch_engine(by: int, one: weakref.ref[doctor] | None = None) -> None:
+    """Count those who need it, and watch the engine while there are some."""
+    global _doctors, _users
+    from torch.autograd import graph as module
+
+    with _lock:
+        _users += by
+        known = (*_doctors, one) if one is not None else _doctors
+        _doctors = tuple(each for each in known if each() is not None)
+        if _users and not _runs:
+            before = module._engine_run_backward
+            run: Callable[..., Any] = functools.wraps(before)(functools.partial(_watch, before))
+            _runs.extend((before, run))
+            for place in (module, torch.autograd):
+                vars(place)["_engine_run_backward"] = run
+            _C.watch_engine(_watch)
+        elif not _users and _runs:
+            before, run = _runs[0], _runs[1]
+            _runs.clear()
+            _C.watch_engine(None)
+            for place in (module, torch.autograd):
+                if vars(place)["_engine_run_backward"] is run:  # else somebody's own calls it
+                    vars(place)["_engine_run_backward"] = before
+
+
+class doctor:
+    """Inside ``with``, writes into tensors are seen, and backward's error says who did it.
+
+    Around forward, the optimizer's step and backward. When backward stops at "one of the variables
+    needed for gradient computation has been modified by an inplace operation", the error (the
+    RuntimeError that torch raises) says which node needs which saved tensor, by which operator on
+    which line and in which module it was made and saved, by which operators on which lines it was
+    written to, and what to do. The same as data is in ``error.findings``, and in ``findings()``.
+
+    >>> x = torch.ones(3, requires_grad=True)
+    >>> with libgrad.doctor() as d:
+    ...     y = x.exp()
+    ...     y += 1
+    ...     try:
+    ...         y.sum().backward()
+    ...     except RuntimeError as error:
+    ...         finding = error.findings[0]
+    >>> finding.node, finding.field, finding.writes[0].op
+    ('ExpBackward0', 'result', 'aten::add_.Tensor')
+
+    Only this thread is watched, and what the engine runs for it. As long as the doctor itself is
+    alive (``as d``), an error of a later backward is explained, too.
+
+    Args:
+        silent: Also remember what is in saved tensors, and warn (`SilentWriteWarning`) in front
+            of a backward that needs one whose numbers have changed while its version has not: by
+            ``.data``, NumPy, DLPack, a pointer, a fused optimizer.
+
+    Raises:
+        RuntimeError: Left without having been entered, or by another thread than entered it; or
+            another extension uses the dispatch key that writes are seen by.
+
+    Source: the dispatcher, for which libgrad registers a kernel in front of each operator whose
+    schema says that it writes; `record` for lines and modules.
+    """
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self._silent = bool(silent)
+        self._found: list[Finding] = []
+        self._entered: list[tuple[int, list[Any]]] = []
+        self._thread: int | None = None
+        self._release: Callable[[], object] | None = None
+
+    def __enter__(self) -> doctor:
+        guards: list[Any] = [record(), _C.SpyScope()]
+        if self._silent:
+            guards.append(_C.ContentsScope())
+        entered: list[Any] = []
+        try:
+            for guard in guards:
+                guard.__enter__()
+                entered.append(guard)
+        except BaseException:
+            for guard in reversed(entered):
+                guard.__exit__(None, None, None)
+            raise
+        self._thread = threading.get_ident()
+        self._entered.append((self._thread, guards))
+        if self._release is None:
+            _watch_engine(1, weakref.ref(self))
+            self._release = weakref.finalize(self, _watch_engine, -1)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._entered or self._entered[-1][0] != threading.get_ident():
+            by = "by another thread than entered it" if self._entered else "without being entered"
+            raise RuntimeError(f"doctor: left {by}")
+        try:
+            if isinstance(error, RuntimeError) and _C.speaks_of_a_write(str(error)):
+                _explain(error, tuple(end for end in ends_of_graphs() if isinstance(end, Tensor)))
+        finally:
+            _, guards = self._entered.pop()
+            for guard in reversed(guards):
+                guard.__exit__(None, None, None)
+
+    def findings(self) -> Findings:
+        """Return what was found so far: what errors were about, and silent writes."""
+        return Findings(self._found)
+
+    def __repr__(self) -> str:
+        state = "watching" if self._entered else "not watching"
+        return f"doctor(silent={self._silent}): {state}, {len(self._found)} findings"
+
+
+def diagnose(*tensors: Tensor | GradientEdge, params: Params | None = None) -> Findings:
+    """Return all the saved tensors that backward of `tensors` needs and that were written to.
+
+    Those come first that backward meets first; torch stops at the first. Nothing runs and nothing
+    is changed. Made inside a `doctor`, or after it, it tells who wrote, and where; else the nodes
+    and versions only.
+
+    >>> x = torch.ones(3, requires_grad=True)
+    >>> y = x.exp()
+    >>> y.add_(1)
+    tensor([3.7183, 3.7183, 3.7183], grad_fn=<AddBackward0>)
+    >>> [finding.node for finding in libgrad.diagnose(y.sum())]
+    ['ExpBackward0']
+
+    Args:
+        tensors: Where the graph starts: tensors that require grad, or GradientEdges.
+        params: Names for leaves: a module, a dict, or pairs such as
+            ``model.named_parameters()``; without, those of the modules that a doctor saw running.
+
+    Raises:
+        RuntimeError: A tensor does not require grad, so there is no graph behind it.
+        TypeError: There is no tensor, or something that is not a tensor or a name.
+    """
+    if not tensors:
+        raise TypeError("diagnose: expected at least one tensor")
+    for i, tensor in enumerate(tensors):
+        if not isinstance(tensor, Tensor | GradientEdge):
+            raise TypeError(
+                f"diagnose: tensor {i} must be a tensor, but is {type(tensor).__name__}"
+            )
+    names = named(params, "diagnose") or named_parameters_of_modules_that_ran()
+    return Findings(_C.diagnose(tensors, names))

@@ -1,0 +1,1 @@
+"""Functions with a derivative of their own, in Python and in C++."""

@@ -1,0 +1,1 @@
+"""Derivatives of functions: matrices, linear operators, nests of tensors."""

@@ -1,0 +1,1 @@
+"""Gradients and the modes around them."""

@@ -1,0 +1,1 @@
+"""The graph as data: snapshots, nodes, where they come from, who keeps them."""

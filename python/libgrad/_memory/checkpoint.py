@@ -1,0 +1,238 @@
+"""`checkpoint`: forward again, instead of keeping what it saved; by libgrad/checkpoint.h."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import torch
+import torch.utils.checkpoint as theirs
+from torch import nn
+
+from .. import _C
+
+__all__ = ["checkpoint", "checkpoint_sequential"]
+
+T = TypeVar("T")
+ContextFn = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
+
+_noop = theirs.noop_context_fn
+_torch_checkpoint = theirs.checkpoint
+
+
+def checkpoint(
+    function: Callable[..., T],
+    *args: Any,
+    use_reentrant: bool = False,
+    context_fn: ContextFn = _noop,
+    determinism_check: str = "default",
+    debug: bool = False,
+    early_stop: bool = True,
+    preserve_rng_state: bool = True,
+    save: Sequence[str] = (),
+    offload: Sequence[str] = (),
+    **kwargs: Any,
+) -> T:
+    """Return ``function(*args, **kwargs)``, whose graph keeps its inputs alone.
+
+    What `function` saves for backward is not kept: backward runs `function` again, and has it then.
+    It works with grad, for backward of backward, for a graph that is kept and run again, and inside
+    another checkpoint. Random numbers, autocast and the default device are those of forward;
+    gradients are the same bits as without checkpoint.
+
+    >>> layer = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Dropout(0.5))
+    >>> x = torch.ones(2, 4, requires_grad=True)
+    >>> y = libgrad.checkpoint(layer, x)
+    >>> y.sum().backward()
+
+    Args:
+        function: Must do the same each time, and must not change its inputs.
+        args: For `function`. Tensors among them are kept as saved tensors are: it is an error of
+            backward when they were changed in place.
+        use_reentrant: True takes torch's other implementation, as it is.
+        context_fn: Returns two context managers, for forward and for what runs again.
+        determinism_check: ``"default"``: what is computed again must have the shapes, dtypes and
+            devices of forward; ``"none"``: it need not.
+        debug: True takes torch's implementation, whose errors tell the operators of both runs.
+        early_stop: What runs again ends when all that backward needs is there.
+        preserve_rng_state: Draw the random numbers of forward again, of the CPU and of the devices
+            of tensors in `args`.
+        save: Names. The tensors that `function` calls so, by `libgrad.name`, are kept: what runs
+            again leaves out the operators that made them. Names that it does not use do nothing.
+        offload: The same, kept in the memory of the host.
+        kwargs: For `function`.
+
+    Raises:
+        RuntimeError: torch.utils.checkpoint.CheckpointError, out of backward, when `function` saved
+            other tensors than in forward; for tensors of a transform of torch.func, such as vmap;
+            a tensor in `save` or `offload` was changed in place after `libgrad.name`.
+        TypeError: An argument has another type.
+        ValueError: `determinism_check` is another word; a name is in both of `save` and `offload`;
+            there are names, and a `context_fn` or torch's implementation is asked for.
+
+    Source: torch.utils.checkpoint.checkpoint; Chen et al. 2016, Training Deep Nets with Sublinear
+    Memory Cost.
+    """
+    debug = _switch("_checkpoint_debug_enabled", debug)
+    if save != () or offload != ():
+        save, offload = _names("save", save), _names("offload", offload)
+        _check_names(save, offload, context_fn)
+    if use_reentrant or debug or torch.compiler.is_compiling():
+        if save or offload:
+            raise ValueError(
+                "checkpoint: save and offload cannot be used with use_reentrant=True, with "
+                "debug=True or under torch.compile, where torch's own checkpoint runs"
+            )
+        options: dict[str, Any] = {} if context_fn is _noop else {"context_fn": context_fn}
+        return _torch_checkpoint(  # type: ignore[no-any-return]
+            function,
+            *args,
+            use_reentrant=use_reentrant,
+            determinism_check=determinism_check,
+            debug=debug,
+            early_stop=early_stop,
+            preserve_rng_state=preserve_rng_state,
+            **options,
+            **kwargs,
+        )
+    if not callable(function):
+        raise TypeError(f"checkpoint: function must be callable, but is {type(function).__name__}")
+    if determinism_check not in ("default", "none"):
+        raise ValueError(
+            f'checkpoint: determinism_check must be "default" or "none", but is '
+            f"{determinism_check!r}"
+        )
+    forward: Callable[..., Any] = function
+    again: Callable[..., Any] = function
+    if context_fn is not _noop:
+        first, second = context_fn()
+        forward, again = _inside(first, function), _inside(second, function)
+    if not torch.is_grad_enabled():
+        return function(*args, **kwargs)
+    device = torch.get_default_device()
+    if device.type != "cpu":
+        again = _inside(device, again)
+    early_stop = _switch("_enable_checkpoint_early_stop", early_stop)
+    check = determinism_check == "default"
+    return _C.checkpoint(  # type: ignore[no-any-return]
+        forward, again, args, kwargs, preserve_rng_state, check, early_stop, [*save], [*offload]
+    )
+
+
+def _check_names(save: Sequence[str], offload: Sequence[str], context_fn: ContextFn) -> None:
+    if both := set(save) & set(offload):
+        raise ValueError(
+            f"checkpoint: {min(both)!r} is in save and in offload; leave it in one of them"
+        )
+    if context_fn is not _noop:
+        raise ValueError(
+            "checkpoint: save and offload cannot be used with context_fn: a context that runs "
+            "other operators again than in forward, as that of a selective checkpoint does, would "
+            "move them against what was kept"
+        )
+
+
+def _names(argument: str, names: Sequence[str]) -> list[str]:
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    if not is_list or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            f'checkpoint: {argument} must be a tuple of names, such as ("attn_scores",), but is '
+            f"{names!r}"
+        )
+    return [*names]
+
+
+def _switch(name: str, argument: bool) -> bool:
+    """Return what torch's set_checkpoint_... says, which comes before an argument."""
+    switch: bool | None = getattr(theirs, name, None)
+    return argument if switch is None else switch
+
+
+def _inside(context: AbstractContextManager[Any], function: Callable[..., T]) -> Callable[..., T]:
+    """Return `function`, run inside `context`."""
+
+    def run(*args: Any, **kwargs: Any) -> T:
+        with context:
+            return function(*args, **kwargs)
+        raise RuntimeError(
+            "checkpoint: a context of context_fn suppressed an exception of the function, so there "
+            "is no result; let it pass"
+        )
+
+    return run
+
+
+def checkpoint_sequential(
+    functions: nn.Sequential | Sequence[Callable[[Any], Any]],
+    segments: int,
+    input: Any,
+    use_reentrant: bool = False,
+    *,
+    preserve_rng_state: bool = True,
+) -> Any:
+    """Run `functions`, one after the other, in `segments` that are checkpoints but for the last.
+
+    >>> model = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(6)])
+    >>> y = libgrad.checkpoint_sequential(model, 3, torch.ones(2, 4, requires_grad=True))
+    >>> y.sum().backward()
+
+    Args:
+        functions: A Sequential, or callables that each take what the one before returns.
+        segments: How many, of the same length; the last, which keeps what it saves since backward
+            goes through it first, may be longer.
+        input: Of the first.
+        use_reentrant: As in `checkpoint`.
+        preserve_rng_state: As in `checkpoint`.
+
+    Raises:
+        TypeError: `functions` are not callables, or `segments` no int.
+        ValueError: `segments` is not 1 to the number of functions.
+
+    Source: torch.utils.checkpoint.checkpoint_sequential.
+    """
+    parts = _functions("checkpoint_sequential", functions)
+    if not isinstance(segments, int) or isinstance(segments, bool):
+        raise TypeError(
+            f"checkpoint_sequential: segments must be int, but is {type(segments).__name__}"
+        )
+    if not 1 <= segments <= len(parts):
+        raise ValueError(
+            f"checkpoint_sequential: segments must be 1 to {len(parts)}, the number of functions, "
+            f"but is {segments}"
+        )
+    size = len(parts) // segments
+    last = size * (segments - 1)
+    for begin in range(0, last, size):
+        input = checkpoint(
+            _chain(parts[begin : begin + size]),
+            input,
+            use_reentrant=use_reentrant,
+            preserve_rng_state=preserve_rng_state,
+        )
+    return _chain(parts[last:])(input)
+
+
+def _functions(caller: str, functions: Iterable[Callable[[Any], Any]]) -> list[Any]:
+    """Return the functions as a list, for `caller`, which its errors name."""
+    if not isinstance(functions, Iterable):
+        raise TypeError(
+            f"{caller}: functions must be a Sequential or a list of callables, but is "
+            f"{type(functions).__name__}"
+        )
+    found = [*functions]
+    for place, function in enumerate(found):
+        if not callable(function):
+            raise TypeError(
+                f"{caller}: functions[{place}] must be callable, but is {type(function).__name__}"
+            )
+    return found
+
+
+def _chain(functions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    def run(value: Any) -> Any:
+        for function in functions:
+            value = function(value)
+        return value
+
+    return run
