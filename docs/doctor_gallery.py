@@ -2,8 +2,8 @@
 
     pip install . && python docs/doctor_gallery.py
 
-The scripts are in tests/doctor_gallery; `tests/test_doctor_gallery.py` compares the page with what
-this makes of them.
+The scripts are in tests/doctor/gallery; `tests/doctor/test_doctor_gallery.py` compares the
+page with what this makes of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import libgrad
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from doctor_scripts import GALLERY, load
+from doctor.doctor_scripts import GALLERY, load
 
 SCRIPTS = [
     "add_one",
@@ -50,7 +50,7 @@ HEAD = """\
 # A gallery of causes
 
 What is done in the script, what torch says of it, and what [the doctor](doctor.md) says. The
-scripts are whole programs in [tests/doctor_gallery](../tests/doctor_gallery), with more of them.
+scripts are whole programs in [tests/doctor/gallery](../tests/doctor/gallery), with more of them.
 Made by `python docs/doctor_gallery.py`.
 """
 
@@ -76,7 +76,7 @@ def part(name: str) -> str:
         [
             f"## {name.replace('_', ' ')}",
             "",
-            f"{doc} [{path.name}](../tests/doctor_gallery/{path.name})",
+            f"{doc} [{path.name}](../tests/doctor/gallery/{path.name})",
             "",
             f"> {torchs}",
             "",

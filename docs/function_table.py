@@ -2,9 +2,9 @@
 
     pip install . && python docs/function_table.py
 
-Builds tests/cpp/gallery.cpp against the installed libgrad, runs every row of `check` on each of its
-Functions in float64 (torch.compile with three backends among them: some minutes), and writes a
-line for each group of rows, a column for each Function, and what is not ok beneath.
+Builds tests/cpp/function/gallery.cpp against the installed libgrad, runs every row of `check` on
+each of its Functions in float64 (torch.compile with three backends among them: some minutes), and
+writes a line for each group of rows, a column for each Function, and what is not ok beneath.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import libgrad
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-import consumer
-import gallery
+from function import gallery
+from support import consumer
 
 TITLES = {
     "autograd": "backward, to the third order",

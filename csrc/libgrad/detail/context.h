@@ -1,7 +1,7 @@
 /// libgrad/detail/context.h -- what `forward` leaves in its AutogradContext,
 /// taken out of it and put into another.
 ///
-/// Relies on (covered by tests/test_function_transforms.py):
+/// Relies on (covered by tests/function/test_function_transforms.py):
 /// - CppNode<> is a friend of AutogradContext, so that a specialisation for a
 ///   type of ours reaches its private members;
 /// - the requires_grad of a tensor that vmap wraps is of interest to nobody;

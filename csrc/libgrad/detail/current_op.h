@@ -1,8 +1,8 @@
 /// libgrad/detail/current_op.h -- the operator that this thread is in.
 ///
-/// Relies on (covered by tests/cpp/test_hooks.cpp): a RecordFunction begins in
-/// front of the kernel that saves tensors and ends behind it, and its names are
-/// those of the operator's schema.
+/// Relies on (covered by tests/cpp/memory/test_hooks.cpp): a RecordFunction
+/// begins in front of the kernel that saves tensors and ends behind it, and its
+/// names are those of the operator's schema.
 
 #pragma once
 

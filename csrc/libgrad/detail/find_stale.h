@@ -1,8 +1,9 @@
 /// libgrad/detail/find_stale.h -- the saved tensors of a graph that are no more
 /// what they were, and who wrote to them.
 ///
-/// Relies on (covered by tests/cpp/test_doctor.cpp): SavedVariable keeps the
-/// node that made its tensor in `grad_fn_`, where the tensor has none itself.
+/// Relies on (covered by tests/cpp/doctor/test_doctor.cpp): SavedVariable keeps
+/// the node that made its tensor in `grad_fn_`, where the tensor has none
+/// itself.
 
 #pragma once
 

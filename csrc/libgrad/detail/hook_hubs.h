@@ -1,7 +1,7 @@
 /// libgrad/detail/hook_hubs.h -- LibTorch's places for hooks on gradients, each
 /// with one list of ours.
 ///
-/// Relies on (covered by tests/cpp/test_gradient_hooks.cpp):
+/// Relies on (covered by tests/cpp/memory/test_gradient_hooks.cpp):
 /// - _register_hook keeps what it is given in cpp_hooks_list_ of the tensor's
 ///   AutogradMeta, as it is;
 /// - a node keeps its hooks in pre_hooks() and post_hooks();

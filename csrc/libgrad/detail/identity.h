@@ -1,7 +1,7 @@
 /// libgrad/detail/identity.h -- which tensors a snapshot was taken of, without
 /// keeping them.
 ///
-/// Relies on (covered by tests/test_lens_why.py): a weak reference keeps the
+/// Relies on (covered by tests/graph/test_why.py): a weak reference keeps the
 /// address of a TensorImpl or StorageImpl from being used again, but not what
 /// it held.
 

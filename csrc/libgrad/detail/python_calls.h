@@ -1,7 +1,8 @@
 /// libgrad/detail/python_calls.h -- what the node of python_function.h calls in
 /// Python: forward, setup_context, backward, jvp. Every function needs the GIL.
 ///
-/// Relies on (covered by tests/test_function_class_internals.py):
+/// Relies on (covered by
+/// tests/function_class/test_function_class_internals.py):
 /// - the fields of THPFunction hold what torch's FunctionCtx put there.
 
 #pragma once

@@ -1,7 +1,7 @@
 /// libgrad/detail/recomputed.h -- what was computed again, until it is used.
 ///
-/// Relies on (covered by tests/cpp/test_checkpoint.cpp and
-/// tests/test_checkpoint.py):
+/// Relies on (covered by tests/cpp/memory/test_checkpoint.cpp and
+/// tests/memory/test_checkpoint.py):
 /// - the engine numbers its calls, and tells the number in each of its threads;
 /// - torch.utils.checkpoint.GraphExecGroup puts itself into AutogradState,
 ///   which those threads share.

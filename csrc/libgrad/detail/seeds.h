@@ -1,6 +1,6 @@
 /// libgrad/detail/seeds.h -- checks of what grad and backward are given.
 ///
-/// Relies on (covered by tests/cpp/test_internals.cpp):
+/// Relies on (covered by tests/cpp/torch/test_internals.cpp):
 /// - the dispatch keys of an ordinary CPU tensor, and the thread's included
 ///   keys where no mode, transform or tracer is on: is_plain_cpu;
 /// - at::detail::scalar_tensor_static makes what at::ones_like would there.

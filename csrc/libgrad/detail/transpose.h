@@ -2,7 +2,7 @@
 /// does? The Jacobian-vector product that it derives from a vector-Jacobian
 /// product is right only then.
 ///
-/// Relies on (covered by tests/test_function_forward_mode.py):
+/// Relies on (covered by tests/function/test_function_forward_mode.py):
 /// - a node's sequence number is above those of all nodes made before it on
 ///   its thread;
 /// - the node behind an operator without a derivative, which passes nothing

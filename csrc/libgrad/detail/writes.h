@@ -1,8 +1,8 @@
 /// libgrad/detail/writes.h -- which operator wrote into which memory, and where
 /// it was called.
 ///
-/// Relies on (covered by tests/cpp/test_doctor.cpp): a VariableVersion is a
-/// pointer to the counter that tensors share whose versions move together.
+/// Relies on (covered by tests/cpp/doctor/test_doctor.cpp): a VariableVersion
+/// is a pointer to the counter that tensors share whose versions move together.
 
 #pragma once
 
