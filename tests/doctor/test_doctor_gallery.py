@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from doctor.doctor_scripts import FAILING, GALLERY, SILENT, case, load, marked
-from support.paths import DOCS
+from support.paths import MADE
 
 import libgrad
 
-PAGE = DOCS / "doctor_gallery.py"
+PAGE = MADE / "doctor_gallery.py"
 HEALTHY = load(GALLERY / "healthy.py").HEALTHY
 
 

@@ -20,12 +20,12 @@ from pathlib import Path
 import pytest
 import torch
 from graph.graphs import GRAPHS, MARKUP, encoder, kinds, layers, leaf, markup, mlp
-from support.paths import DOCS
+from support.paths import MADE
 
 import libgrad
 
-sys.path.insert(0, str(DOCS))
-import lens_pictures
+sys.path.insert(0, str(MADE))
+import pictures
 
 EXPECTED = Path(__file__).parent / "expected"
 
@@ -58,12 +58,10 @@ def test_picture_is_the_expected_one(name, kind):
     assert drawn == path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", lens_pictures.PICTURES)
+@pytest.mark.parametrize("name", pictures.PICTURES)
 def test_picture_of_the_docs_is_what_is_drawn_today(name):
-    path = DOCS / name
-    assert without_numbers(lens_pictures.PICTURES[name]()) == without_numbers(
-        path.read_text("utf-8")
-    )
+    path = MADE / name
+    assert without_numbers(pictures.PICTURES[name]()) == without_numbers(path.read_text("utf-8"))
 
 
 def test_every_expected_file_has_its_case():

@@ -1,4 +1,4 @@
-"""Run every block of code in README.md and docs/*.md; it must print what its comments say.
+"""Run every block of code in README.md and docs/; it must print what its comments say.
 
 What a block is expected to print stands in the comment behind the line that prints, or in the
 comment lines directly below that line; a blank line ends them::
@@ -19,14 +19,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from pathlib import Path
 
 import pytest
 from support.consumer import run
 from support.docs_blocks import PAGES, Block, read_blocks, runnable
-from support.paths import DOCS, EXAMPLES
+from support.paths import BENCHMARKS, DOCS, EXAMPLES, ROOT, TESTS
 
 CPP = runnable("cpp")
+LINKED = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(page for folder in (DOCS, BENCHMARKS) for page in sorted(folder.rglob("*.md"))),
+    *(folder / "README.md" for folder in (EXAMPLES, TESTS)),
+]
 
 
 def run_python(blocks: list[Block]) -> list[str]:
@@ -124,3 +130,45 @@ def test_strange_block_is_refused(text, tmp_path):
     page.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"page\.md:1"):
         read_blocks(page)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may have behind its `#`: the headings, as GitHub spells them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
+
+
+def links(page: Path) -> list[str]:
+    """The targets of the links and pictures of a page that are files of the repository."""
+    text = re.sub(r"`[^`]*`", "code", prose(page))
+    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_and_pictures_are_there(page):
+    for link in links(page):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("index", [ROOT / "README.md", DOCS / "README.md"], ids=["first", "docs"])
+def test_index_has_every_page(index):
+    linked = {(index.parent / link).resolve() for link in links(index)}
+    pages = set(DOCS.glob("*.md")) - {DOCS / "README.md"}
+    assert pages <= linked
+
+
+def test_wrong_link_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n[a](#a-page) `[](b)` ![c](c.svg)\n```cpp\n[](d)\n```\n", "utf-8")
+    assert links(page) == ["#a-page", "c.svg"]
+    assert anchors(page) == {"a-page"}
+    with pytest.raises(AssertionError, match=r"c\.svg"):
+        test_links_and_pictures_are_there(page)

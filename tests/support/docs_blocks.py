@@ -1,4 +1,4 @@
-"""The blocks of code in README.md and docs/*.md, and the program of those that are C++."""
+"""The blocks of code in README.md and docs/, and the program of those that are C++."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from support.consumer import build
 from support.paths import DOCS, ROOT
 
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 COMMENT = {"python": re.compile(r"(?:^|\s)# ?(.*)$"), "cpp": re.compile(r"(?:^|\s)// ?(.*)$")}
 PRINTS = {"python": re.compile(r"\bprint\w*\("), "cpp": re.compile(r"\bstd::cout\b|'\\n'")}

@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 DOCS = ROOT / "docs"
+MADE = DOCS / "made"
 EXAMPLES = ROOT / "examples"
 TESTS = ROOT / "tests"
 CPP = TESTS / "cpp"

@@ -1,6 +1,6 @@
 """Write function_table.md: what `libgrad.check` says of the C++ Functions of the tests.
 
-    pip install . && python docs/function_table.py
+    pip install . && python docs/made/function_table.py
 
 Builds tests/cpp/function/gallery.cpp against the installed libgrad, runs every row of `check` on
 each of its Functions in float64 (torch.compile with three backends among them: some minutes), and
@@ -19,7 +19,8 @@ import torch
 import libgrad
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+TESTS = HERE.parents[1] / "tests"
+sys.path.insert(0, str(TESTS))
 
 from function import gallery
 from support import consumer
@@ -42,7 +43,7 @@ def main() -> None:
     torch.manual_seed(0)
     reports = {}
     with tempfile.TemporaryDirectory() as folder:
-        module = consumer.load("gallery", consumer.build(HERE.parent / "tests/cpp", Path(folder)))
+        module = consumer.load("gallery", consumer.build(TESTS / "cpp", Path(folder)))
         for case in gallery.cases(module):
             inputs = gallery.vectors(case)
             reports[case.name] = libgrad.check(case.ours, *inputs, exact=case.exact)

@@ -1,6 +1,6 @@
 """Write doctor_gallery.md: what torch says of each script of the gallery, and what the doctor says.
 
-    pip install . && python docs/doctor_gallery.py
+    pip install . && python docs/made/doctor_gallery.py
 
 The scripts are in tests/doctor/gallery; `tests/doctor/test_doctor_gallery.py` compares the
 page with what this makes of them.
@@ -16,7 +16,7 @@ import torch
 import libgrad
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
 from doctor.doctor_scripts import GALLERY, load
 
@@ -49,9 +49,9 @@ SCRIPTS = [
 HEAD = """\
 # A gallery of causes
 
-What is done in the script, what torch says of it, and what [the doctor](doctor.md) says. The
-scripts are whole programs in [tests/doctor/gallery](../tests/doctor/gallery), with more of them.
-Made by `python docs/doctor_gallery.py`.
+What is done in the script, what torch says of it, and what [the doctor](../doctor.md) says. The
+scripts are whole programs in [tests/doctor/gallery](../../tests/doctor/gallery), with more of them.
+Made by `python docs/made/doctor_gallery.py`.
 """
 
 
@@ -76,7 +76,7 @@ def part(name: str) -> str:
         [
             f"## {name.replace('_', ' ')}",
             "",
-            f"{doc} [{path.name}](../tests/doctor/gallery/{path.name})",
+            f"{doc} [{path.name}](../../tests/doctor/gallery/{path.name})",
             "",
             f"> {torchs}",
             "",

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/lens*.md: ``python docs/lens_pictures.py``."""
+"""Draw the pictures of docs/: ``python docs/made/pictures.py``."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ def train(steps: int) -> str:
 
 TITLE = "A language model of the size of GPT-2"
 PICTURES: dict[str, Callable[[], str]] = {
-    "lens_block.svg": lambda: block().to_svg(title="nn.TransformerEncoderLayer"),
-    "lens_gpt2.svg": lambda: gpt2().to_svg(fold="repeats", title=TITLE),
-    "lens_gpt2.html": lambda: gpt2().to_html(fold="repeats", max_nodes=0, title=TITLE),
-    "lens_leak.svg": lambda: train(50),
-    "lens_stale.svg": lambda: stale().to_svg(title="Written to since it was saved"),
+    "block.svg": lambda: block().to_svg(title="nn.TransformerEncoderLayer"),
+    "gpt2.svg": lambda: gpt2().to_svg(fold="repeats", title=TITLE),
+    "gpt2.html": lambda: gpt2().to_html(fold="repeats", max_nodes=0, title=TITLE),
+    "leak.svg": lambda: train(50),
+    "stale.svg": lambda: stale().to_svg(title="Written to since it was saved"),
 }
 
 if __name__ == "__main__":
