@@ -299,7 +299,7 @@ def test_the_stub_of_functional_says_what_the_extension_says() -> None:
     ("page", "name"), [("README.md", "overhead"), ("docs/memory.md", "memory")]
 )
 def test_the_page_shows_the_table_that_the_benchmark_wrote(page, name) -> None:
-    table = (BENCHMARKS / f"{name}-cpu.md").read_text(encoding="utf-8")
-    begin = f"<!-- {name}: benchmarks/{name}-cpu.md -->\n"
+    table = (BENCHMARKS / "results" / f"{name}-cpu.md").read_text(encoding="utf-8")
+    begin = f"<!-- {name}: benchmarks/results/{name}-cpu.md -->\n"
     shown = (ROOT / page).read_text(encoding="utf-8").split(begin)[1]
     assert shown.split(f"<!-- /{name} -->")[0] == table

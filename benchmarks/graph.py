@@ -3,9 +3,9 @@
 libgrad.graph(loss) reads every node with all that it saved. The walk in Python follows
 next_functions alone, or also reads what Python shows of the same. They take turns on one thread,
 whose own time is measured. A chain of a million nodes is not walked in Python: torch overflows the
-stack when the nodes' Python objects are dropped. Writes lens-<device>.md beside this file.
+stack when the nodes' Python objects are dropped. Writes results/graph-<device>.md.
 
-    python benchmarks/lens.py [--device cuda] [--seconds 5]
+    python benchmarks/graph.py [--device cuda] [--seconds 5]
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import libgrad
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
 HEADER = (
     *("graph", "nodes", "saved tensors", "snapshot, per node", "walk in Python"),
     *("walk and read", "walk / snapshot", "walk and read / snapshot"),
@@ -153,7 +153,7 @@ def main() -> None:
         "Medians of interleaved rounds; ratios are medians of the rounds' ratios.\n"
     )
     print(text)
-    (HERE / f"lens-{options.device}.md").write_text(text, encoding="utf-8")
+    (RESULTS / f"graph-{options.device}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
