@@ -4,7 +4,8 @@ Each part of a model is a checkpoint of its own: 12 layers of a transformer (siz
 perceptron of 16 layers of 512, and 50 parts of two small operators. One step is forward and
 backward with gradients that are there already, on one thread, whose own time is measured. Variants:
 none; torch's checkpoint with use_reentrant=False and True; libgrad's. They take turns. Peak memory
-is what tensors made during one step take at most. Writes checkpoint-<device>.md beside this file.
+is what tensors made during one step take at most. Writes
+results/checkpoint-<device>.md.
 
     python benchmarks/checkpoint.py [--device cuda] [--seconds 10]
 """
@@ -28,7 +29,7 @@ from torch.utils.checkpoint import checkpoint
 
 import libgrad
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
 VARIANTS: dict[str, Callable[..., Any]] = {
     "none": lambda part, x: part(x),
     "torch": functools.partial(checkpoint, use_reentrant=False),
@@ -129,7 +130,7 @@ def main() -> None:
         "interleaved rounds; the ratio is the median of the rounds' ratios.\n"
     )
     print(text)
-    (HERE / f"checkpoint-{options.device}.md").write_text(text, encoding="utf-8")
+    (RESULTS / f"checkpoint-{options.device}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

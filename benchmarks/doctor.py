@@ -5,8 +5,8 @@ under doctor(silent=True), which compares contents, too, and under torch's detec
 only tells of the reader. "off" is after a doctor has been there and gone. The first call is not
 counted, nor is what a doctor takes to come and go (some 20 ms). The models: twelve
 operators on eight numbers, two of them in place; a perceptron with an in-place ReLU; a transformer
-layer; operators on a million numbers. Ratios are to the model alone. Writes doctor-<device>.md
-beside this file.
+layer; operators on a million numbers. Ratios are to the model alone. Writes
+results/doctor-<device>.md.
 
     python benchmarks/doctor.py [--device cuda] [--seconds 6]
 """
@@ -29,7 +29,7 @@ from torch import nn
 
 import libgrad
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
 Forward = Callable[[], torch.Tensor]
 
 
@@ -96,7 +96,7 @@ def main() -> None:
     ]
     table = "\n".join(lines) + "\n"
     print(table)
-    (HERE / f"doctor-{options.device}.md").write_text(table)
+    (RESULTS / f"doctor-{options.device}.md").write_text(table)
 
 
 if __name__ == "__main__":

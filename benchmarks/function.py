@@ -4,7 +4,7 @@ x * x as a C++ torch::autograd::Function, bound by def_function, takes turns on 
 the same Function called in a C++ loop and with the same function as a torch.autograd.Function in
 Python: `apply` alone, and `apply` followed by the gradient (libgrad.grad, torch::autograd::grad,
 torch.autograd.grad). On a scalar the call is all there is; on 65,536 numbers it hardly matters.
-Writes function-<device>.md beside this file.
+Writes results/function-<device>.md.
 
     python benchmarks/function.py [--device cuda] [--seconds 10]
 """
@@ -27,7 +27,7 @@ from overhead import machine
 
 import libgrad
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
 HEADER = (
     "numbers",
     "call",
@@ -146,7 +146,7 @@ def main() -> None:
     ]
     table = "\n".join(lines) + "\n"
     print(table)
-    (HERE / f"function-{options.device}.md").write_text(table)
+    (RESULTS / f"function-{options.device}.md").write_text(table)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 The same classes over torch.autograd.Function and over libgrad.Function take turns on one thread,
 on scalars, where the call is all there is: `apply` alone (with and without a graph to record),
 and `apply` followed by the gradient, by torch.autograd.grad and by libgrad.grad. Writes
-function_python-cpu.md beside this file.
+results/function_python-cpu.md.
 
     python benchmarks/function_python.py [--seconds 10]
 """
@@ -25,7 +25,7 @@ from overhead import machine
 
 import libgrad
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
 HEADER = ("function", "call", "torch", "libgrad", "libgrad / torch")
 
 
@@ -160,7 +160,7 @@ def main() -> None:
     ]
     table = markdown(rows)
     print(table)
-    (HERE / "function_python-cpu.md").write_text(table)
+    (RESULTS / "function_python-cpu.md").write_text(table)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 Each row is one call: libgrad.functional takes turns, in short rounds on one thread, with every way
 that torch.autograd.functional and torch.func have to the same result. The ratio is that of the
 fastest of them to libgrad. Peak memory is what tensors made during one call take at most. The last
-rows are of the same call from C++, without Python. Writes functional-<device>.md and .png beside
-this file.
+rows are of the same call from C++, without Python. Writes
+results/functional-<device>.md and .png.
 
     python benchmarks/functional.py [--device cuda] [--seconds 4] [--only J H]
 """
@@ -33,7 +33,7 @@ import libgrad
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
 HEADER = ("call", "libgrad", "fastest of torch", "ratio", "others", "peak memory", "of the fastest")
 ours = libgrad.functional
 
@@ -186,8 +186,8 @@ def main() -> None:
     ]
     table = "\n".join(lines) + "\n"
     print(table)
-    (HERE / f"functional-{options.device}.md").write_text(table)
-    picture(rows, HERE / f"functional-{options.device}.png", options.device)
+    (RESULTS / f"functional-{options.device}.md").write_text(table)
+    picture(rows, RESULTS / f"functional-{options.device}.png", options.device)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 torch.autograd.gradcheck and libgrad.gradcheck of one function take turns on one thread, slow (the
 whole Jacobian) and fast (one random product), with the checks that are on by default and without
 check_undefined_grad. The functions, in double precision: tanh(W x + b) sin(x) of 8 and of 64
-numbers, and one of three inputs and three outputs. Writes gradcheck-<device>.md beside this file.
+numbers, and one of three inputs and three outputs. Writes results/gradcheck-<device>.md.
 
     python benchmarks/gradcheck.py [--device cuda] [--seconds 10]
 """
@@ -26,7 +26,7 @@ from overhead import machine
 
 import libgrad
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
 HEADER = ("function", "mode", "checks", "torch", "libgrad", "torch / libgrad")
 Case = tuple[Callable[..., Any], tuple[torch.Tensor, ...]]
 
@@ -122,7 +122,7 @@ def main() -> None:
     ]
     table = "\n".join(lines) + "\n"
     print(table)
-    (HERE / f"gradcheck-{options.device}.md").write_text(table)
+    (RESULTS / f"gradcheck-{options.device}.md").write_text(table)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ mul and tanh save 150 tensors of eight numbers; forward and backward run on one 
 time is measured. The hooks leave tensors as they are. Variants: no hooks; torch's, whose pack
 returns tensor.detach(), as its documentation says; libgrad's of C++ (compress to the dtype that the
 tensors have), the same asked `only`, and libgrad's of Python with an option. They take turns.
-Writes hooks-cpu.md beside this file.
+Writes results/hooks-cpu.md.
 
     python benchmarks/hooks.py [--seconds 20]
 """
@@ -27,7 +27,7 @@ from torch import Tensor
 
 import libgrad
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
 TENSORS = 150  # mul saves two, tanh one
 
 
@@ -84,7 +84,7 @@ def main() -> None:
         f"adds to forward and backward; medians of {len(rounds)} interleaved rounds.\n"
     )
     print(text)
-    (HERE / "hooks-cpu.md").write_text(text, encoding="utf-8")
+    (RESULTS / "hooks-cpu.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

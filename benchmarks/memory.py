@@ -3,7 +3,7 @@
 12 layers of size 256 with 4 heads, 4 sequences of 128 tokens, dropout 0.1. One step is forward and
 backward with gradients that are there already, on one thread, whose own time is measured. The ways
 take turns. Peak memory is what tensors made during one step take at most. Writes
-memory-<device>.md and .png beside this file; docs/memory.md has those of the CPU.
+results/memory-<device>.md and .png; docs/memory.md has those of the CPU.
 
     python benchmarks/memory.py [--device cuda] [--seconds 60]
 """
@@ -34,8 +34,9 @@ import libgrad
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-HERE = Path(__file__).parent
-BEGIN, END = "<!-- memory: benchmarks/memory-cpu.md -->", "<!-- /memory -->"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- memory: benchmarks/results/memory-cpu.md -->", "<!-- /memory -->"
 LAYERS, SIZE, HEADS, LENGTH, BATCH = 12, 256, 4, 128, 4
 
 
@@ -165,7 +166,7 @@ def picture(rows: list[tuple[str, float, float]], path: Path, title: str) -> Non
 
 
 def write_page(table: str) -> None:
-    page = HERE.parent / "docs" / "memory.md"
+    page = ROOT / "docs" / "memory.md"
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     page.write_text(f"{before}{BEGIN}\n{table}{END}{rest.split(END)[1]}", encoding="utf-8")
 
@@ -205,13 +206,13 @@ def main() -> None:
         "times are medians of the rounds' ratios.\n"
     )
     print(text)
-    (HERE / f"memory-{options.device}.md").write_text(text, encoding="utf-8")
+    (RESULTS / f"memory-{options.device}.md").write_text(text, encoding="utf-8")
     if options.device == "cpu":
         write_page(text)
     title = f"{LAYERS} layers of size {SIZE}, {BATCH} × {LENGTH} tokens; {where}"
     picture(
         list(zip(runs, peaks, ratios, strict=True)),
-        HERE / f"memory-{options.device}.png",
+        RESULTS / f"memory-{options.device}.png",
         title,
     )
 

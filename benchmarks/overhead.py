@@ -3,8 +3,8 @@
 Three variants of the same call take turns on one thread: torch.autograd from Python, libgrad
 from Python, and a loop in C++ that calls torch::autograd::grad or ::backward. The graphs: one of
 4 nodes and one of 100 nodes on a scalar, where the call is all there is, and a perceptron of
-width 256 with a batch of 64, where it hardly matters. Writes overhead-<device>.md and .png
-beside this file; the table of the CPU goes into the README as well.
+width 256 with a batch of 64, where it hardly matters. Writes
+results/overhead-<device>.md and .png; the table of the CPU goes into the README as well.
 
     python benchmarks/overhead.py [--device cuda] [--seconds 10]
 """
@@ -25,8 +25,9 @@ from libgrad._command import overhead as _overhead
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-HERE = Path(__file__).parent
-BEGIN, END = "<!-- overhead: benchmarks/overhead-cpu.md -->", "<!-- /overhead -->"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- overhead: benchmarks/results/overhead-cpu.md -->", "<!-- /overhead -->"
 
 
 def machine(device: str) -> str:
@@ -74,7 +75,7 @@ def picture(rows: list[_overhead.Row], path: Path, device: str) -> None:
 
 
 def put_into_readme(table: str) -> None:
-    readme = HERE.parent / "README.md"
+    readme = ROOT / "README.md"
     before, rest = readme.read_text().split(BEGIN)
     readme.write_text(f"{before}{BEGIN}\n{table}{END}{rest.split(END)[1]}")
 
@@ -91,10 +92,10 @@ def main() -> None:
     ]
     table = markdown(rows, options.device)
     print(table)
-    (HERE / f"overhead-{options.device}.md").write_text(table)
+    (RESULTS / f"overhead-{options.device}.md").write_text(table)
     if options.device == "cpu":
         put_into_readme(table)
-    picture(rows, HERE / f"overhead-{options.device}.png", options.device)
+    picture(rows, RESULTS / f"overhead-{options.device}.png", options.device)
 
 
 if __name__ == "__main__":

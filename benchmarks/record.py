@@ -4,7 +4,7 @@ A forward takes turns, on one thread, with the same forward under libgrad.record
 torch sees each call, too: torch.autograd.detect_anomaly (which keeps a traceback for each node), a
 TorchDispatchMode that does nothing, and torch.profiler with stacks. The forwards: twelve operators
 on eight numbers, a perceptron of four small layers, and a transformer layer. Ratios are to the
-forward alone. Writes record-<device>.md beside this file.
+forward alone. Writes results/record-<device>.md.
 
     python benchmarks/record.py [--device cuda] [--seconds 8]
 """
@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import libgrad
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
 Forward = Callable[[], torch.Tensor]
 
 
@@ -93,7 +93,7 @@ def main() -> None:
     ]
     table = "\n".join(lines) + "\n"
     print(table)
-    (HERE / f"record-{options.device}.md").write_text(table)
+    (RESULTS / f"record-{options.device}.md").write_text(table)
 
 
 if __name__ == "__main__":

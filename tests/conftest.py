@@ -9,10 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import builds
-import consumer
 import pytest
 import torch
+from support import builds, consumer
 
 REQUIRE_CUDA = os.environ.get("LIBGRAD_REQUIRE_CUDA") == "1"
 
@@ -111,5 +110,5 @@ def built(_builds: dict[str, Future[Any]]) -> dict[str, Future[Path]]:
 
 @pytest.fixture(scope="session")
 def gallery_module(cpp_build: Path) -> ModuleType:
-    """tests/cpp/gallery.cpp: C++ Functions of every kind."""
+    """tests/cpp/function/gallery.cpp: C++ Functions of every kind."""
     return consumer.load("gallery", cpp_build)

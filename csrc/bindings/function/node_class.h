@@ -1,7 +1,7 @@
 /// bindings/function/node_class.h -- the Python class of a Function's node.
 /// Needs Python; every function is called with the GIL held.
 ///
-/// Relies on (covered by tests/test_function.py):
+/// Relies on (covered by tests/function/test_function.py):
 /// - registerCppFunction chooses the class of `grad_fn` by the node's type;
 /// - _initFunctionPyTypeObject fills in what all such classes have.
 

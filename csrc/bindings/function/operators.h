@@ -5,8 +5,9 @@
 /// (tracing, functionalization) meets the operators of its forward and, in
 /// backward, those of its own gradient.
 ///
-/// Relies on (covered by tests/test_function_compile.py): torch.func takes an
-/// operator at FuncTorchDynamicLayerFrontMode before anything else does.
+/// Relies on (covered by tests/function/test_function_compile.py): torch.func
+/// takes an operator at FuncTorchDynamicLayerFrontMode before anything else
+/// does.
 
 #pragma once
 

@@ -2,7 +2,8 @@
 /// in Python: forward, setup_context, backward, jvp. Every function needs the
 /// GIL.
 ///
-/// Relies on (covered by tests/test_function_class_internals.py):
+/// Relies on (covered by
+/// tests/function_class/test_function_class_internals.py):
 /// - the fields of THPFunction hold what torch's FunctionCtx put there.
 
 #pragma once

@@ -1,7 +1,8 @@
 /// bindings/function_class/class.h -- what libgrad reads from a Function's
 /// class in Python, and how it calls it. Every function needs the GIL.
 ///
-/// Relies on (covered by tests/test_function_class_internals.py):
+/// Relies on (covered by
+/// tests/function_class/test_function_class_internals.py):
 /// - torch.autograd.function.Function has torch's defaults for `backward`,
 ///   `vjp` and `setup_context`, which tell whether a class has its own;
 /// - its metaclass puts the type of ctx, named after the class, into

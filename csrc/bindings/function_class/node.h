@@ -1,7 +1,8 @@
 /// bindings/function_class/node.h -- the node of a Function that is written
 /// in Python. Needs Python and torch 2.13: before, it defines nothing.
 ///
-/// Relies on (covered by tests/test_function_class_internals.py):
+/// Relies on (covered by
+/// tests/function_class/test_function_class_internals.py):
 /// - Function<T>::apply makes a CppNode<T>, calls T::forward with its context
 ///   and finds to_optional, _wrap_outputs and to_output_type by the types of
 ///   their arguments; an explicit CppNode<T> is a friend of AutogradContext;

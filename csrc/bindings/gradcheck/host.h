@@ -1,6 +1,6 @@
 /// A Python function that gradcheck calls, and what Python adds to it.
 ///
-/// Relies on (covered by tests/test_gradcheck.py):
+/// Relies on (covered by tests/gradcheck/test_gradcheck.py):
 /// - torch.autograd.forward_ad says in `_current_level` whether there are dual
 ///   tensors, which its other functions ask;
 /// - the engine leaves a Python exception set as well as thrown.

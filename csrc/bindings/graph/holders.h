@@ -1,7 +1,7 @@
 /// bindings/graph/holders.h -- the nodes that Python objects keep, and
 /// what else refers to them. Needs Python; called with the GIL held.
 ///
-/// Relies on (covered by tests/test_alive.py):
+/// Relies on (covered by tests/graph/test_alive.py):
 /// - the Python object of a tensor owns one reference to its TensorImpl (up to
 ///   torch 2.12 it may be the other way round, then owns_pyobj() says so), and
 ///   the TensorImpl one to the node that made it;

@@ -1,7 +1,7 @@
 /// bindings/graph/python_nodes.h -- what the nodes of Python Functions saved.
 /// Needs Python.
 ///
-/// Relies on (covered by tests/test_lens.py):
+/// Relies on (covered by tests/graph/test_graph.py):
 /// - a PyNode's Python object is the ctx: a THPFunction, whose SavedVariables
 ///   are `saved_variables` until `has_freed_buffers`;
 /// - what forward put on ctx is in that object's dict;

@@ -1,7 +1,7 @@
 /// bindings/python/torch_objects.h -- torch's Python objects, seen from C++.
 /// Needs Python; every function is called with the GIL held.
 ///
-/// Relies on (covered by tests/test_internals.py):
+/// Relies on (covered by tests/torch/test_internals.py):
 /// - a GradientEdge is a tuple (node, output_nr, ...) whose node is either a
 ///   THPCppFunction or a THPFunction, both with a smart pointer `cdata`;
 /// - torch.autograd.graph runs the engine with the caller's contextvars in

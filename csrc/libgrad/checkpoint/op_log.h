@@ -1,7 +1,7 @@
 /// libgrad/checkpoint/op_log.h -- what the operators of a run made, as long as
 /// somebody has it.
 ///
-/// Relies on (covered by tests/cpp/test_names.cpp):
+/// Relies on (covered by tests/cpp/memory/test_names.cpp):
 /// - a result is memory of its own unless it lies in that of an argument;
 /// - an operator that draws random numbers changes the state of a generator.
 

@@ -1,8 +1,8 @@
 /// libgrad/checkpoint/segment.h -- a part of forward that keeps its inputs, and
 /// runs again when backward needs what it saved.
 ///
-/// Relies on (covered by tests/cpp/test_checkpoint.cpp): queue_callback runs a
-/// callable at the end of the backward that this thread works for.
+/// Relies on (covered by tests/cpp/memory/test_checkpoint.cpp): queue_callback
+/// runs a callable at the end of the backward that this thread works for.
 
 #pragma once
 

@@ -1,8 +1,8 @@
 /// libgrad/doctor/contents_log.h -- what was in the tensors that nodes saved,
 /// when they saved them.
 ///
-/// Relies on (covered by tests/cpp/test_doctor.cpp): RecordFunction tells of
-/// the outputs of every call of the dispatcher.
+/// Relies on (covered by tests/cpp/doctor/test_doctor.cpp): RecordFunction
+/// tells of the outputs of every call of the dispatcher.
 
 #pragma once
 

@@ -1,7 +1,7 @@
 /// libgrad/doctor/spy.h -- sees every operator that writes into its arguments,
 /// before and after it runs.
 ///
-/// Relies on (covered by tests/cpp/test_doctor.cpp):
+/// Relies on (covered by tests/cpp/doctor/test_doctor.cpp):
 /// - no kernels but ours are registered for the key TESTING_ONLY_GenericMode,
 ///   which comes before autograd's and is off until a thread includes it.
 

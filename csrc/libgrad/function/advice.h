@@ -1,6 +1,6 @@
 /// libgrad/function/advice.h -- what to do about errors that come from below.
 ///
-/// Relies on (covered by tests/test_function_advice.py): the words of
+/// Relies on (covered by tests/function/test_function_advice.py): the words of
 /// LibTorch's messages.
 
 #pragma once

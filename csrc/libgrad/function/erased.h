@@ -1,8 +1,8 @@
 /// libgrad/function/erased.h -- a Function behind plain function pointers, for
 /// code that is the same for all of them.
 ///
-/// Relies on (covered by tests/test_function.py): the node of Function<F> is a
-/// CppNode<F> whose context is `ctx_`.
+/// Relies on (covered by tests/function/test_function.py): the node of
+/// Function<F> is a CppNode<F> whose context is `ctx_`.
 
 #pragma once
 

@@ -4,7 +4,7 @@
 /// off it does not see them, yet what it saves are the dual tensors themselves.
 /// The tangents of the outputs then come from <libgrad/function/tangents.h>.
 ///
-/// Relies on (covered by tests/test_function_forward_mode.py):
+/// Relies on (covered by tests/function/test_function_forward_mode.py):
 /// - _fw_grad(0) reads as undefined while AutoFwGradMode is off;
 /// - apply saves its inputs as they are, tangents included;
 /// - a detached tensor with a gradient edge of its own counts as one that an

@@ -1,6 +1,6 @@
 /// libgrad/functional/dual.h -- derivatives by dual tensors.
 ///
-/// Relies on (covered by tests/cpp/test_functorch.cpp): a batch of dual
+/// Relies on (covered by tests/cpp/torch/test_functorch.cpp): a batch of dual
 /// tensors, mapped over by functorch, stays dual.
 
 #pragma once

@@ -1,6 +1,6 @@
 /// libgrad/grad/seeds.h -- checks of what grad and backward are given.
 ///
-/// Relies on (covered by tests/cpp/test_internals.cpp):
+/// Relies on (covered by tests/cpp/torch/test_internals.cpp):
 /// at::detail::scalar_tensor_static makes what at::ones_like would of a plain
 /// tensor on the CPU.
 

@@ -1,8 +1,8 @@
 /// libgrad/gradcheck/backward_rules.h -- what a backward must do besides being
 /// right: take zeros and undefined gradients, and be mapped over.
 ///
-/// Relies on (covered by tests/cpp/test_internals.cpp): UndefinedGradBackward
-/// is a node that gives an undefined gradient for any.
+/// Relies on (covered by tests/cpp/torch/test_internals.cpp):
+/// UndefinedGradBackward is a node that gives an undefined gradient for any.
 
 #pragma once
 

@@ -1,8 +1,8 @@
 /// libgrad/gradcheck/numbers.h -- numbers of tensors, read and moved with
 /// as few calls of the dispatcher as can be: a check makes thousands.
 ///
-/// Relies on (covered by tests/cpp/test_internals.cpp): the dispatch keys of an
-/// ordinary CPU tensor, which others have more of.
+/// Relies on (covered by tests/cpp/torch/test_internals.cpp): the dispatch keys
+/// of an ordinary CPU tensor, which others have more of.
 
 #pragma once
 

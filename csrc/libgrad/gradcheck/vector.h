@@ -1,7 +1,7 @@
 /// libgrad/gradcheck/vector.h -- random vectors, of which the dispatcher
 /// knows nothing.
 ///
-/// Relies on (covered by tests/cpp/test_internals.cpp): the numbers of
+/// Relies on (covered by tests/cpp/torch/test_internals.cpp): the numbers of
 /// at::uniform_real_distribution are those of at::rand, so that fast_mode has
 /// the vectors of torch.
 

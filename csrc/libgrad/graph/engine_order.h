@@ -1,6 +1,6 @@
 /// libgrad/graph/engine_order.h -- the order in which backward runs nodes.
 ///
-/// Relies on (covered by tests/test_lens_order.py): the engine runs, of the
+/// Relies on (covered by tests/graph/test_order.py): the engine runs, of the
 /// nodes that wait for no more gradients, the one with the highest sequence
 /// number, from a std::priority_queue that they enter in the order of the
 /// edges; several roots are the edges of one more node in front.

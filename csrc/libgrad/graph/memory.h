@@ -1,7 +1,8 @@
 /// libgrad/graph/memory.h -- the memory behind saved tensors: each
 /// storage once, and who else keeps it.
 ///
-/// Relies on (covered by tests/cpp/test_snapshot.cpp and tests/test_lens.py):
+/// Relies on (covered by tests/cpp/graph/test_snapshot.cpp and
+/// tests/graph/test_graph.py):
 /// - a tensor counts its owners: each SavedVariable, each view whose base it
 ///   is, the node of a leaf, and its Python object while C++ has it too;
 /// - a storage counts the tensors on it, and its Python object;

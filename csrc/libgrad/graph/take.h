@@ -1,8 +1,8 @@
 /// libgrad/graph/take.h -- a graph, read node by node into plain data.
 ///
-/// Relies on (covered by tests/cpp/test_snapshot.cpp): what is called here of
-/// a Node and of an InputMetadata reads and changes nothing; topological_nr(),
-/// which marks the node, is not among it.
+/// Relies on (covered by tests/cpp/graph/test_snapshot.cpp): what is called
+/// here of a Node and of an InputMetadata reads and changes nothing;
+/// topological_nr(), which marks the node, is not among it.
 
 #pragma once
 

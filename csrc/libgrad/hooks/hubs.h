@@ -2,7 +2,7 @@
 /// with one list of ours: callables that run one after the other, and can be
 /// taken out again.
 ///
-/// Relies on (covered by tests/cpp/test_gradient_hooks.cpp):
+/// Relies on (covered by tests/cpp/memory/test_gradient_hooks.cpp):
 /// - _register_hook keeps what it is given in cpp_hooks_list_ of the tensor's
 ///   AutogradMeta, as it is;
 /// - a node keeps its hooks in pre_hooks() and post_hooks();

@@ -1,9 +1,9 @@
 /// libgrad/hooks/multi.h -- gradients of several tensors, as one backward
 /// computes them.
 ///
-/// Relies on (covered by tests/cpp/test_gradient_hooks.cpp): the current graph
-/// task tells its number, and, in exec_info or nodes_in_graph, which nodes it
-/// will run.
+/// Relies on (covered by tests/cpp/memory/test_gradient_hooks.cpp): the current
+/// graph task tells its number, and, in exec_info or nodes_in_graph, which
+/// nodes it will run.
 
 #pragma once
 

@@ -1,7 +1,7 @@
 /// libgrad/hooks/pinned_copy.h -- copies of an accelerator's tensors into
 /// pinned memory of the host, and back, while it computes.
 ///
-/// Relies on (covered by tests/cpp/test_side_stream.cpp):
+/// Relies on (covered by tests/cpp/memory/test_side_stream.cpp):
 /// - a copy that does not block keeps its pinned memory from being used again
 ///   before the stream that is current has done it;
 /// - one block of bytes is copied without a copy in between.

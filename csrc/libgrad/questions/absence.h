@@ -1,7 +1,7 @@
 /// libgrad/questions/absence.h -- why no gradient comes to a tensor that a
 /// graph leads not to, as far as the graph shows it.
 ///
-/// Relies on (covered by tests/test_lens_unused.py): a leaf keeps no node
+/// Relies on (covered by tests/graph/test_unused.py): a leaf keeps no node
 /// alive; its AccumulateGrad lives while a graph leads to it, or as long as
 /// somebody else keeps that node.
 

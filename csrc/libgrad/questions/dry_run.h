@@ -1,11 +1,11 @@
 /// libgrad/questions/dry_run.h -- a backward that computes nothing but how much
 /// memory it takes.
 ///
-/// Relies on (covered by tests/test_lens_plan.py): the engine frees what a node
-/// saved once it has run, before it hands its gradients on; a second gradient
-/// is added into the first one where nobody else sees that, else both go and
-/// their sum stays; a leaf without a `.grad` keeps the gradient itself where
-/// nobody else has it, else a copy.
+/// Relies on (covered by tests/graph/test_plan.py): the engine frees what a
+/// node saved once it has run, before it hands its gradients on; a second
+/// gradient is added into the first one where nobody else sees that, else both
+/// go and their sum stays; a leaf without a `.grad` keeps the gradient itself
+/// where nobody else has it, else a copy.
 
 #pragma once
 

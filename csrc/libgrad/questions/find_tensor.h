@@ -1,6 +1,6 @@
 /// libgrad/questions/find_tensor.h -- where a tensor is in a snapshot.
 ///
-/// Relies on (covered by tests/test_lens_why.py): a tensor keeps its node, a
+/// Relies on (covered by tests/graph/test_why.py): a tensor keeps its node, a
 /// view its base; no two nodes of a thread have the same sequence number,
 /// except leaves, which are found as tensors.
 

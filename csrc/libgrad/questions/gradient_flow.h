@@ -1,6 +1,6 @@
 /// libgrad/questions/gradient_flow.h -- what memory a node's gradients lie in.
 ///
-/// Relies on (covered by tests/test_lens_plan.py): the backward formulas of
+/// Relies on (covered by tests/graph/test_plan.py): the backward formulas of
 /// LibTorch's operators that are named here.
 
 #pragma once

@@ -1,7 +1,7 @@
 /// libgrad/questions/operator_table.h -- what the names of LibTorch's nodes say
 /// of their gradients.
 ///
-/// Relies on (covered by tests/test_lens_unused.py, for every entry): the
+/// Relies on (covered by tests/graph/test_unused.py, for every entry): the
 /// derivatives of LibTorch's operators.
 
 #pragma once

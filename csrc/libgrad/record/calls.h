@@ -1,6 +1,6 @@
 /// libgrad/record/calls.h -- the nodes that a call makes, as it ends.
 ///
-/// Relies on (covered by tests/cpp/test_record.cpp):
+/// Relies on (covered by tests/cpp/graph/test_record.cpp):
 /// - the dispatcher, and Python's Function.apply, announce every call to the
 ///   callbacks of RecordFunction, which threads of the engine take over from
 ///   the thread that started it;

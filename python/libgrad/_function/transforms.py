@@ -4,8 +4,8 @@ The rule is a torch.autograd.Function whose members call those of the C++ struct
 `forward` saves is found again among the inputs and outputs of each level of transforms; a tensor
 that is neither travels as one more output that is not differentiable.
 
-Relies on (covered by tests/test_function_transforms.py): the names below of torch._functorch and
-torch.autograd.forward_ad.
+Relies on (covered by tests/function/test_function_transforms.py): the names below of
+torch._functorch and torch.autograd.forward_ad.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 /// libgrad/torch/autograd/closed_graph.h -- backward through the graph of one
 /// function, whose gradients reach nobody.
 ///
-/// Relies on (covered by tests/cpp/test_measure_chain.cpp):
+/// Relies on (covered by tests/cpp/memory/test_measure_chain.cpp):
 /// - sequence_number::peek() is the number that the thread's next node gets,
 ///   and thread_id() that of the thread that made a node;
 /// - the engine reads a node's next_edges() when it runs, and runs a node of

@@ -1,6 +1,6 @@
 /// libgrad/torch/autograd/context.h -- the private members of AutogradContext.
 ///
-/// Relies on (covered by tests/test_function_transforms.py):
+/// Relies on (covered by tests/function/test_function_transforms.py):
 /// - CppNode<> is a friend of AutogradContext, so that a specialisation for a
 ///   type of ours reaches its private members;
 /// - get_saved_variables() and needs_input_grad() answer with the overrides

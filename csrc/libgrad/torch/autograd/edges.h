@@ -1,7 +1,7 @@
 /// libgrad/torch/autograd/edges.h -- the engine, called with edges of the
 /// graph.
 ///
-/// Relies on (each is covered by tests/cpp/test_internals.cpp):
+/// Relies on (each is covered by tests/cpp/torch/test_internals.cpp):
 /// - impl::gradient_edge(t) is where the gradient of `t` enters the graph;
 /// - Engine::execute(roots, seeds, keep, create, accumulate, targets);
 /// - a node's input_metadata(i) describes the gradient it takes as input i;

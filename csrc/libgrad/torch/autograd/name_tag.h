@@ -1,7 +1,7 @@
 /// libgrad/torch/autograd/name_tag.h -- the names that a program gave to the
 /// outputs of a node.
 ///
-/// Relies on (covered by tests/cpp/test_names.cpp):
+/// Relies on (covered by tests/cpp/memory/test_names.cpp):
 /// - a node keeps its pre_hooks(), and goes on with the gradients that they
 ///   return;
 /// - a tensor keeps its name in AutogradMeta::name_.

@@ -1,6 +1,6 @@
 /// libgrad/torch/autograd/node_names.h -- the names of a Function's nodes.
 ///
-/// Relies on (covered by tests/cpp/test_internals.cpp): a node of a C++
+/// Relies on (covered by tests/cpp/torch/test_internals.cpp): a node of a C++
 /// Function calls itself "torch::autograd::CppNode<" and the Function's type.
 
 #pragma once

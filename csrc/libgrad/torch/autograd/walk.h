@@ -1,7 +1,7 @@
 /// libgrad/torch/autograd/walk.h -- is there a path from one tensor's graph to
 /// another's?
 ///
-/// Relies on (covered by tests/test_function_forward_mode.py):
+/// Relies on (covered by tests/function/test_function_forward_mode.py):
 /// - a node's sequence number is above those of all nodes made before it on
 ///   its thread;
 /// - the node behind an operator without a derivative, which passes nothing

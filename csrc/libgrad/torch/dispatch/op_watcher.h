@@ -1,7 +1,7 @@
 /// libgrad/torch/dispatch/op_watcher.h -- sees every operator of a thread below
 /// autograd, and may supply its results.
 ///
-/// Relies on (covered by tests/cpp/test_names.cpp):
+/// Relies on (covered by tests/cpp/memory/test_names.cpp):
 /// - no kernels but ours are registered for the key Fake, which comes behind
 ///   those of autograd and is off until a thread includes it;
 /// - an operator of one extension can be called by another one: so they find

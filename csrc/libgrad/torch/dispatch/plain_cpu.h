@@ -1,7 +1,7 @@
 /// libgrad/torch/dispatch/plain_cpu.h -- tensors that no mode, transform or
 /// subclass watches.
 ///
-/// Relies on (covered by tests/cpp/test_internals.cpp): the dispatch keys of an
+/// Relies on (covered by tests/cpp/torch/test_internals.cpp): the dispatch keys of an
 /// ordinary CPU tensor, and the thread's included keys where no mode, transform
 /// or tracer is on.
 

@@ -1,7 +1,7 @@
 /// libgrad/torch/dispatch/shared.h -- one object for all extensions of a
 /// process.
 ///
-/// Relies on (covered by tests/test_hooks_extensions.py): an operator that one
+/// Relies on (covered by tests/memory/test_hooks_extensions.py): an operator that one
 /// extension defines can be found and called by another one. Extensions hide
 /// their symbols, so a variable of a header is another one in each.
 

@@ -1,7 +1,7 @@
 /// libgrad/torch/dispatch/written_arguments.h -- which arguments an operator
 /// writes to.
 ///
-/// Relies on (covered by tests/cpp/test_doctor.cpp): an operator's schema says
+/// Relies on (covered by tests/cpp/doctor/test_doctor.cpp): an operator's schema says
 /// which arguments it writes to, but for the statistics of batch norm
 /// (kUntold).
 

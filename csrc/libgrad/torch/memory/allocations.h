@@ -1,7 +1,7 @@
 /// libgrad/torch/memory/allocations.h -- the bytes that are allocated and
 /// freed.
 ///
-/// Relies on (covered by tests/cpp/test_measure_chain.cpp):
+/// Relies on (covered by tests/cpp/memory/test_measure_chain.cpp):
 /// - the allocators of the CPU and of accelerators report each block to what
 ///   the thread has as PROFILER_STATE, which is a MemoryReportingInfoBase, and
 ///   threads of the engine take over from the one that started it;

@@ -1,7 +1,8 @@
 /// libgrad/torch/memory/random_state.h -- random numbers that are drawn again.
 ///
-/// Relies on (covered by tests/cpp/test_checkpoint.cpp): the state of the CPU's
-/// generator is its engine and the next normal samples, where there are some.
+/// Relies on (covered by tests/cpp/memory/test_checkpoint.cpp): the state of
+/// the CPU's generator is its engine and the next normal samples, where there
+/// are some.
 
 #pragma once
 

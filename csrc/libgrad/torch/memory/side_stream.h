@@ -1,7 +1,7 @@
 /// libgrad/torch/memory/side_stream.h -- the stream of a device that copies
 /// while the current one computes.
 ///
-/// Relies on (covered by tests/cpp/test_side_stream.cpp):
+/// Relies on (covered by tests/cpp/memory/test_side_stream.cpp):
 /// - an allocator tells its own memory by raw_deleter(), and does not use again
 ///   what is recorded on a stream before that one has done what it was given
 ///   until the memory was freed.

@@ -1,7 +1,7 @@
 /// libgrad/torch/memory/storage.h -- where a tensor lies in its storage, and
 /// addresses that stay its own.
 ///
-/// Relies on (covered by tests/test_lens_why.py): a weak reference keeps the
+/// Relies on (covered by tests/graph/test_why.py): a weak reference keeps the
 /// address of a TensorImpl or StorageImpl from being used again, but not what
 /// it held.
 

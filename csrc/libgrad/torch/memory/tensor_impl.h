@@ -1,7 +1,7 @@
 /// libgrad/torch/memory/tensor_impl.h -- a TensorImpl read as it is: nothing
 /// here asks Python, runs an operator or changes a count.
 ///
-/// Relies on (covered by tests/cpp/test_snapshot.cpp and test_doctor.cpp):
+/// Relies on (covered by tests/cpp/graph/test_snapshot.cpp and test_doctor.cpp):
 /// - TensorImpl keeps its device in `device_opt_`: device() may ask Python;
 /// - a VariableVersion is a pointer to the counter that tensors share whose
 ///   versions move together;

@@ -1,7 +1,8 @@
 /// libgrad/torch/saved/hook_engine.h -- the engine that saved tensors ask for
 /// hooks.
 ///
-/// Relies on (covered by tests/cpp/test_hooks.cpp and tests/test_hooks.py):
+/// Relies on (covered by tests/cpp/memory/test_hooks.cpp and
+/// tests/memory/test_hooks.py):
 /// - set_default_engine_stub replaces the engine that get_default_engine()
 ///   returns; torch's Python calls its own engine by another way;
 /// - of an engine, others call nothing that is not virtual but queue_callback,

@@ -3,7 +3,8 @@
 /// threads that work for this one have them, and they are refused where torch
 /// refuses hooks.
 ///
-/// Relies on (covered by tests/cpp/test_hooks.cpp and tests/test_hooks.py):
+/// Relies on (covered by tests/cpp/memory/test_hooks.cpp and
+/// tests/memory/test_hooks.py):
 /// - at::SavedTensorDefaultHooks keeps pairs of SafePyObjects, and does not
 ///   look into them;
 /// - a PyInterpreter that was disarmed counts no references;

@@ -1,7 +1,7 @@
 /// libgrad/torch/saved/hooked_tensor.h -- a tensor that was saved under hooks
 /// of C++.
 ///
-/// Relies on (covered by tests/cpp/test_hooks.cpp):
+/// Relies on (covered by tests/cpp/memory/test_hooks.cpp):
 /// - a SavedVariable calls its hooks as SavedVariableHooks says, and looks at
 ///   no version of a tensor that was packed;
 /// - tensor_data() shares the version of the tensor.

@@ -1,7 +1,8 @@
 /// libgrad/torch/saved/of_node.h -- the tensors that a node saved, for each
 /// class of nodes.
 ///
-/// Relies on (covered by tests/cpp/test_snapshot.cpp and tests/test_lens.py):
+/// Relies on (covered by tests/cpp/graph/test_snapshot.cpp and
+/// tests/graph/test_graph.py):
 /// - the members of LibTorch's own nodes, in the table that CMake makes of
 ///   their declarations;
 /// - the node of Function<F> is a CppNode<F>, laid out alike for every F, and

@@ -1,7 +1,7 @@
 /// libgrad/torch/saved/variable.h -- what a SavedVariable holds, read without
 /// unpacking it: no hook runs, no version is checked, no count changes.
 ///
-/// Relies on (covered by tests/cpp/test_snapshot.cpp):
+/// Relies on (covered by tests/cpp/graph/test_snapshot.cpp):
 /// - SavedVariable keeps its tensor in `data_`, the version that it had in
 ///   `saved_version_`, whether it was made with none in
 ///   `was_default_constructed_`, whether it is an output in `is_output_`, and

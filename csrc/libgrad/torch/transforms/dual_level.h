@@ -1,6 +1,6 @@
 /// libgrad/torch/transforms/dual_level.h -- a level of forward mode.
 ///
-/// Relies on (covered by tests/cpp/test_functorch.cpp):
+/// Relies on (covered by tests/cpp/torch/test_functorch.cpp):
 /// ForwardADLevel::get_next_idx gives a level of dual tensors, and release_idx
 /// ends it and takes the tangents off.
 

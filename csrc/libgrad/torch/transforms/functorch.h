@@ -4,7 +4,7 @@
 /// This is the vmap of torch.func, entered from C++. Its batching rules reach
 /// further than those of the older vmap in <libgrad/torch/transforms/vmap.h>.
 ///
-/// Relies on (covered by tests/cpp/test_functorch.cpp):
+/// Relies on (covered by tests/cpp/torch/test_functorch.cpp):
 /// - initAndPushDynamicLayer(Vmap, size, randomness) gives a level, which
 ///   popDynamicLayerAndDeleteMetadata ends;
 /// - makeBatched(t, 0, level) hides the first dimension of `t`;

@@ -1,7 +1,7 @@
 /// libgrad/torch/transforms/vmap.h -- one run of the engine for a batch of
 /// seeds.
 ///
-/// Relies on (covered by tests/cpp/test_internals.cpp):
+/// Relies on (covered by tests/cpp/torch/test_internals.cpp):
 /// - VmapMode nesting with at::_add_batch_dim and at::_remove_batch_dim, the
 ///   vmap that torch.autograd.grad(is_grads_batched=True) itself runs on;
 /// - what it maps over has the dispatch key Batched (behind the header that

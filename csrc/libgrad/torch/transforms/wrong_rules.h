@@ -1,8 +1,8 @@
 /// libgrad/torch/transforms/wrong_rules.h -- operators whose backward LibTorch
 /// batches wrongly, and without an error.
 ///
-/// Relies on (covered by tests/test_functional_operators.py, which also tells
-/// when that of cdist has been mended):
+/// Relies on (covered by tests/functional/test_functional_operators.py, which
+/// also tells when that of cdist has been mended):
 /// - the names of their nodes.
 
 #pragma once

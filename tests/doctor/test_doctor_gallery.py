@@ -1,0 +1,96 @@
+"""The doctor on the gallery: every cause named right, and nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from doctor.doctor_scripts import FAILING, GALLERY, SILENT, case, load, marked
+from support.paths import MADE
+
+import libgrad
+
+PAGE = MADE / "doctor_gallery.py"
+HEALTHY = load(GALLERY / "healthy.py").HEALTHY
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _a_clean_compiler() -> Iterator[None]:
+    yield
+    torch._dynamo.reset()
+
+
+def told(finding: libgrad.Finding) -> dict:
+    """What a script's EXPECT says, of a finding."""
+    return {
+        "node": finding.node,
+        "field": finding.field if finding.index is None else f"{finding.field}[{finding.index}]",
+        "shape": list(finding.shape),
+        "dtype": str(finding.dtype).removeprefix("torch."),
+        "writers": [write.op for write in finding.writes],
+        "saved_version": finding.saved_version,
+        "version": finding.version,
+        "made_by": "leaf" if finding.is_leaf else finding.made_at.op,
+        "module": finding.saved_by.module,
+    }
+
+
+def lines(*calls) -> set[tuple[str, int]]:
+    return {(Path(call.file).name, call.line) for call in calls}
+
+
+def expected(module) -> dict:
+    expect = {key: module.EXPECT[key] for key in module.EXPECT}
+    for extra in ("also", "silent", "outside"):
+        expect.pop(extra, None)
+    return expect | {"module": expect["module"] or None}
+
+
+@pytest.mark.parametrize("path", FAILING, ids=case)
+def test_the_error_names_node_tensor_and_writer(path):
+    module = load(path)
+    with libgrad.doctor() as d, pytest.raises(RuntimeError, match="inplace operation") as raised:
+        module.run()
+    finding = raised.value.findings[0]
+    assert told(finding) == expected(module)
+    assert lines(finding.saved_by) == set(marked(path, module.EXPECT, "saves"))
+    assert lines(*finding.writes) == set(marked(path, module.EXPECT, "writes"))
+    assert (finding.unseen, finding.silent) == (0, False)
+    assert str(finding) in str(raised.value)
+    assert tuple(d.findings()) == tuple(raised.value.findings)
+
+
+@pytest.mark.parametrize("path", SILENT, ids=case)
+def test_a_silent_write_is_found(path):
+    module = load(path)
+    with libgrad.doctor(silent=True) as d, pytest.warns(libgrad.SilentWriteWarning) as warned:
+        module.run()
+    finding = d.findings()[0]
+    assert finding.silent
+    assert told(finding) == expected(module)
+    assert lines(finding.saved_by) == set(marked(path, module.EXPECT, "saves"))
+    assert warned[0].filename == str(path)
+    writes = set(marked(path, module.EXPECT, "writes"))
+    if module.EXPECT["outside"]:
+        assert finding.unchanged_at.file == finding.changed_at.file == str(path)
+        assert "outside of PyTorch" in str(finding)
+    else:
+        assert lines(*finding.writes) == writes
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["doctor", "silent"])
+@pytest.mark.parametrize("loop", HEALTHY, ids=lambda loop: loop.__name__)
+def test_nothing_is_found_in_a_healthy_loop(loop, silent):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", libgrad.SilentWriteWarning)
+        with libgrad.doctor(silent=silent) as d:
+            loop(10)
+    assert d.findings() == ()
+
+
+def test_the_page_shows_what_is_said():
+    made = load(PAGE).page()
+    assert made == PAGE.with_suffix(".md").read_text(encoding="utf-8")
