@@ -15,7 +15,7 @@ from torchgen.packaged import autograd as derivatives
 
 import libgrad
 
-HEADERS = Path(libgrad.__file__).parent / "include" / "libgrad" / "detail"
+HEADERS = Path(libgrad.__file__).parent / "include" / "libgrad" / "questions"
 
 
 def leaf(*sizes):

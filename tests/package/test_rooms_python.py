@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TypeGuard
 
 import pytest
+from support.paths import ROOT
 
-PACKAGE = Path(__file__).resolve().parents[1] / "python" / "libgrad"
+PACKAGE = ROOT / "python" / "libgrad"
 
 # What a room imports, besides itself and the extension. Modules that are in no room stand for
 # themselves; "libgrad" is __init__.py, and what it imports is free.
