@@ -30,3 +30,4 @@ void bind_functional(py::module_& m);
 void bind_linear(py::module_& m);
 void bind_inline(py::module_& m);
 void bind_demo(py::module_& m);
+void bind_docs(py::module_& m);  // last: what it documents is there

@@ -29,4 +29,5 @@ PYBIND11_MODULE(_C, m) {
   bind_linear(m);
   bind_inline(m);
   bind_demo(m);
+  bind_docs(m);
 }

@@ -64,7 +64,7 @@ std::string repr(const Finding& finding) {
 }
 
 void bind_calls(py::module_& m) {
-  py::class_<CallSite>(m, "CallSite", "A call of an operator.")
+  py::class_<CallSite>(m, "CallSite")
       .def_property_readonly("op", known_text(&CallSite::op))
       .def_property_readonly("file", known_text(&CallSite::file))
       .def_property_readonly(

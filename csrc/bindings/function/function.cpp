@@ -72,7 +72,7 @@ void bind_leftover(py::module_& m) {
     }
     return result;
   };
-  py::class_<Leftover>(m, "Leftover", "What forward left in its context.")
+  py::class_<Leftover>(m, "Leftover")
       .def_property_readonly(
           "saved",
           [pairs](const Leftover& left) {
@@ -89,7 +89,7 @@ void bind_leftover(py::module_& m) {
 }
 
 void bind_call(py::module_& m) {
-  py::class_<OneCall>(m, "Call", "A Function and the arguments of one call.")
+  py::class_<OneCall>(m, "Call")
       .def(
           py::init([](const py::capsule& function,
                       std::vector<int64_t> mutated,

@@ -131,42 +131,22 @@ PyObject* raw_saved_tensors(PyObject* self, void*) {
 
 py::object make_function_context() {
   static PyMethodDef methods[] = {
-      {"save_for_backward",
-       save_for_backward,
-       METH_VARARGS,
-       "Save tensors for backward, where they are ctx.saved_tensors."},
-      {"save_for_forward",
-       save_for_forward,
-       METH_VARARGS,
-       "Save tensors for jvp, where they are ctx.saved_tensors."},
-      {"mark_dirty",
-       mark_dirty,
-       METH_VARARGS,
-       "Say which inputs forward has written to."},
+      {"save_for_backward", save_for_backward, METH_VARARGS, nullptr},
+      {"save_for_forward", save_for_forward, METH_VARARGS, nullptr},
+      {"mark_dirty", mark_dirty, METH_VARARGS, nullptr},
       {"mark_non_differentiable",
        mark_non_differentiable,
        METH_VARARGS,
-       "Say which outputs have no gradient."},
-      {"set_materialize_grads",
-       set_materialize_grads,
-       METH_O,
-       "Choose zeros (True, the default) or None for missing gradients."},
+       nullptr},
+      {"set_materialize_grads", set_materialize_grads, METH_O, nullptr},
       {nullptr, nullptr, 0, nullptr}};
   static PyGetSetDef properties[] = {
-      {"saved_tensors",
-       saved_tensors,
-       nullptr,
-       "The tensors that save_for_backward saved.",
-       nullptr},
+      {"saved_tensors", saved_tensors, nullptr, nullptr, nullptr},
       {"saved_variables", saved_variables, nullptr, nullptr, nullptr},
       {"_raw_saved_tensors", raw_saved_tensors, nullptr, nullptr, nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr}};
   static PyType_Slot slots[] = {
-      {Py_tp_doc,
-       const_cast<char*>("What forward hands to backward: the node's ctx.")},
-      {Py_tp_methods, methods},
-      {Py_tp_getset, properties},
-      {0, nullptr}};
+      {Py_tp_methods, methods}, {Py_tp_getset, properties}, {0, nullptr}};
   static PyType_Spec spec{
       "libgrad._C.FunctionContext",
       0,  // as its base

@@ -1,4 +1,3 @@
-#include "bindings/docs_functional.h"
 #include "bindings/functional/callable.h"
 #include "bindings/functional/split.h"
 #include "bindings/grad/operands.h"
@@ -276,8 +275,8 @@ const Signature<9>& matrix() {
 }
 
 template <auto& kSignature, auto run>
-void add(py::module_& m, const char* name, const char* doc) {
-  static PyMethodDef def = fast_method(name, entry<kSignature, run>, doc);
+void add(py::module_& m, const char* name) {
+  static PyMethodDef def = fast_method(name, entry<kSignature, run>);
   define(m, name, &def, m.ptr(), "libgrad.functional");
 }
 
@@ -286,14 +285,13 @@ void add(py::module_& m, const char* name, const char* doc) {
 void bind_functional(py::module_& m) {
   libgrad::detail::host().is_final = is_interrupt;
   auto sub = m.def_submodule("functional", "Bindings of libgrad/functional.h.");
-  add<product<"vjp">, run_vjp>(sub, "vjp", docs::kVjp);
-  add<product<"jvp">, run_jvp>(sub, "jvp", docs::kJvp);
-  add<product<"vhp">, run_vhp>(sub, "vhp", docs::kVhp);
-  add<product<"hvp">, run_hvp>(sub, "hvp", docs::kHvp);
-  add<gradient, run_value_and_grad>(sub, "value_and_grad", docs::kValueAndGrad);
-  add<matrix<"jacobian", "strategy">, run_jacobian>(
-      sub, "jacobian", docs::kJacobian);
+  add<product<"vjp">, run_vjp>(sub, "vjp");
+  add<product<"jvp">, run_jvp>(sub, "jvp");
+  add<product<"vhp">, run_vhp>(sub, "vhp");
+  add<product<"hvp">, run_hvp>(sub, "hvp");
+  add<gradient, run_value_and_grad>(sub, "value_and_grad");
+  add<matrix<"jacobian", "strategy">, run_jacobian>(sub, "jacobian");
   add<matrix<"hessian", "outer_jacobian_strategy">, run_hessian>(
-      sub, "hessian", docs::kHessian);
+      sub, "hessian");
   bind_split(sub);
 }

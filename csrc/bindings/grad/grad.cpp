@@ -1,4 +1,3 @@
-#include "bindings/docs.h"
 #include "bindings/grad/operands.h"
 #include "bindings/grad/watch.h"
 #include "bindings/python/arguments.h"
@@ -167,9 +166,8 @@ PyObject* backward(
 }  // namespace
 
 void bind_grad(py::module_& m) {
-  static PyMethodDef grad_def = fast_method("grad", grad, docs::kGrad);
-  static PyMethodDef backward_def =
-      fast_method("backward", backward, docs::kBackward);
+  static PyMethodDef grad_def = fast_method("grad", grad);
+  static PyMethodDef backward_def = fast_method("backward", backward);
   define(m, "grad", &grad_def, m.ptr());
   define(m, "backward", &backward_def, m.ptr());
   public_grad = m.attr("grad").ptr();  // the module keeps them

@@ -35,23 +35,9 @@ void bind_modes(py::module_& m) {
   py_context_manager<at::AutoGradMode, bool>(m, "GradMode");
   py_context_manager<c10::InferenceMode, bool>(m, "InferenceMode");
   py_context_manager<AnomalyGuard, bool>(m, "DetectAnomaly");
+  m.def("set_grad_enabled", &at::GradMode::set_enabled, "enabled"_a);
   m.def(
-      "set_grad_enabled",
-      &at::GradMode::set_enabled,
-      "enabled"_a,
-      "at::GradMode::set_enabled, for the calling thread.");
-  m.def(
-      "is_torch_function_mode_enabled",
-      &at::impl::torch_function_mode_enabled,
-      "Return True while a TorchFunctionMode sees torch's calls.");
-  m.def(
-      "is_grad_enabled",
-      &at::GradMode::is_enabled,
-      "is_grad_enabled()\n--\n\n"
-      "Return True when this thread records operations for differentiation.");
-  m.def(
-      "is_inference_mode_enabled",
-      &c10::InferenceMode::is_enabled,
-      "is_inference_mode_enabled()\n--\n\n"
-      "Return True when this thread is in inference mode.");
+      "is_torch_function_mode_enabled", &at::impl::torch_function_mode_enabled);
+  m.def("is_grad_enabled", &at::GradMode::is_enabled);
+  m.def("is_inference_mode_enabled", &c10::InferenceMode::is_enabled);
 }

@@ -60,25 +60,11 @@ Things made_by(const libgrad::Graph& graph, const Things& objects) {
 }  // namespace
 
 void bind_alive(py::module_& m) {
-  m.def(
-      "with_graph",
-      wrap_pybind_function(with_graph),
-      "objects"_a,
-      "Return tensors that an operator made, and nodes of operators.");
-  m.def(
-      "outermost",
-      wrap_pybind_function(outermost),
-      "objects"_a,
-      "Return those whose graph is in no other's, those of one node together.");
-  m.def(
-      "made_by",
-      wrap_pybind_function(made_by),
-      "graph"_a,
-      "objects"_a,
-      "Return those of `objects` whose node is one of `graph`.");
+  m.def("with_graph", wrap_pybind_function(with_graph), "objects"_a);
+  m.def("outermost", wrap_pybind_function(outermost), "objects"_a);
+  m.def("made_by", wrap_pybind_function(made_by), "graph"_a, "objects"_a);
   m.def(
       "references_of_cpp",
       wrap_pybind_function(libgrad::detail::count_references_of_cpp),
-      "objects"_a,
-      "Return how often C++ refers to tensors of one node, and to the node.");
+      "objects"_a);
 }

@@ -1,5 +1,4 @@
 #include "bindings/bindings.h"
-#include "bindings/docs_draw.h"
 
 #include <libgrad/draw.h>
 
@@ -100,10 +99,7 @@ std::string draw_text(
 
 /// The method `name`, whose options are those of `Draw`.
 template <std::string (*Draw)(const Graph&, const DrawOptions&)>
-void add(
-    py::class_<Graph, std::shared_ptr<Graph>>& type,
-    const char* name,
-    const char* doc) {
+void add(py::class_<Graph, std::shared_ptr<Graph>>& type, const char* name) {
   type.def(
       name,
       [name](
@@ -120,8 +116,7 @@ void add(
       "fold"_a = "auto",
       "max_nodes"_a = 2000,
       "saved"_a = "marks",
-      "title"_a = py::none(),
-      doc);
+      "title"_a = py::none());
 }
 
 }  // namespace
@@ -129,17 +124,16 @@ void add(
 void bind_draw(py::module_& m) {
   py::class_<Graph, std::shared_ptr<Graph>> type(m.attr("Graph"));
   type.def(
-      "text",
+      "to_text",
       draw_text,
       py::kw_only(),
       "fold"_a = true,
-      "max_lines"_a = 1000,
-      docs::kText);
-  type.attr("to_text") = type.attr("text");
-  add<libgrad::to_dot>(type, "to_dot", docs::kToDot);
-  add<libgrad::to_svg>(type, "to_svg", docs::kToSvg);
-  add<libgrad::to_html>(type, "to_html", docs::kToHtml);
-  type.def("to_json", libgrad::to_json, docs::kToJson);
+      "max_lines"_a = 1000);
+  type.attr("text") = type.attr("to_text");
+  add<libgrad::to_dot>(type, "to_dot");
+  add<libgrad::to_svg>(type, "to_svg");
+  add<libgrad::to_html>(type, "to_html");
+  type.def("to_json", libgrad::to_json);
   type.def("__str__", [](const Graph& graph) {
     return without_last_newline(libgrad::to_text(graph, TreeOptions{}));
   });

@@ -58,7 +58,7 @@ void bind_graph(py::module_& m) {
   host.read_python_node = libgrad::detail::read_py_node;
   host.read_packed = libgrad::detail::read_python_pack;
   bind_graph_parts(m);
-  py::class_<Graph, std::shared_ptr<Graph>>(m, "Graph", "See libgrad.graph.")
+  py::class_<Graph, std::shared_ptr<Graph>>(m, "Graph")
       .def("__len__", [](const Graph& graph) { return graph.nodes.size(); })
       .def("__repr__", [](const Graph& graph) { return repr(graph); })
       .def_readonly("nbytes", &Graph::nbytes)

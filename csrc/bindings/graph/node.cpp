@@ -45,38 +45,22 @@ std::string repr(const Node& node) {
 }  // namespace
 
 void bind_node(py::module_& m) {
-  py::class_<InputMetadata>(
-      m,
-      "InputMetadata",
-      "Shape, dtype and device of a gradient that a node takes.")
+  py::class_<InputMetadata>(m, "InputMetadata")
       .def_property_readonly("shape", shape)
       .def_property_readonly("dtype", dtype)
       .def_readonly("device", &InputMetadata::device)
       .def("__repr__", py::overload_cast<const InputMetadata&>(repr));
 
-  py::class_<Node>(m, "Node", "A node of the graph; see `libgrad.node`.")
-      .def_property_readonly(
-          "name",
-          &Node::name,
-          "What the node does: 'MulBackward0', 'AccumulateGrad', ...")
+  py::class_<Node>(m, "Node")
+      .def_property_readonly("name", &Node::name)
       .def_property_readonly(
           "next",
-          [](const Node& node) { return py::tuple(py::cast(node.next())); },
-          "Where the gradient of each input of the forward operation goes.\n\n"
-          "Pairs of the next node and which of its inputs; (None, 0) for no "
-          "gradient.")
-      .def_property_readonly(
-          "sequence_nr",
-          &Node::sequence_nr,
-          "When the node was made, counted on its thread; higher runs first.")
+          [](const Node& node) { return py::tuple(py::cast(node.next())); })
+      .def_property_readonly("sequence_nr", &Node::sequence_nr)
       .def_property_readonly(
           "inputs",
-          [](const Node& node) { return py::tuple(py::cast(node.inputs())); },
-          "InputMetadata of each gradient that the node takes, or None.")
-      .def_property_readonly(
-          "variable",
-          variable,
-          "The leaf that an AccumulateGrad node adds to; None for others.")
+          [](const Node& node) { return py::tuple(py::cast(node.inputs())); })
+      .def_property_readonly("variable", variable)
       .def("__repr__", py::overload_cast<const Node&>(repr))
       .def(
           "__eq__",

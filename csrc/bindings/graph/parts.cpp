@@ -75,9 +75,8 @@ py::object line_or_none(Index line) {
 }
 
 template <class T>
-py::class_<Part<T>> define_part(
-    py::module_& m, const char* name, const char* doc) {
-  py::class_<Part<T>> part(m, name, doc);
+py::class_<Part<T>> define_part(py::module_& m, const char* name) {
+  py::class_<Part<T>> part(m, name);
   part.attr("__module__") = "libgrad.types";
   part.def("__repr__", [](const Part<T>& self) { return repr(self); });
   py::class_<Parts<T>> parts(
@@ -155,7 +154,7 @@ py::object device_of(const Part<GraphSaved>& part) {
 }
 
 void bind_nodes(py::module_& m) {
-  define_part<GraphNode>(m, "GraphNode", "A node of a graph.")
+  define_part<GraphNode>(m, "GraphNode")
       .def_readonly("id", &Part<GraphNode>::at)
       .def_property_readonly("name", value<&GraphNode::name>())
       .def_property_readonly(
@@ -190,7 +189,7 @@ void bind_nodes(py::module_& m) {
 }
 
 void bind_saved_tensors(py::module_& m) {
-  define_part<GraphSaved>(m, "SavedTensor", "A tensor that a node saved.")
+  define_part<GraphSaved>(m, "SavedTensor")
       .def_property_readonly("node", value<&GraphSaved::node>())
       .def_property_readonly("field", value<&GraphSaved::field>())
       .def_property_readonly("index", value<&GraphSaved::index>(index_or_none))
@@ -220,7 +219,7 @@ void bind_saved_tensors(py::module_& m) {
 }
 
 void bind_other_parts(py::module_& m) {
-  define_part<GraphInput>(m, "GraphInput", "A gradient that a node takes.")
+  define_part<GraphInput>(m, "GraphInput")
       .def_property_readonly(
           "shape",
           [](const Part<GraphInput>& part) -> py::object {
@@ -231,15 +230,15 @@ void bind_other_parts(py::module_& m) {
           })
       .def_property_readonly("dtype", value<&GraphInput::dtype>(dtype_object))
       .def_property_readonly("device", value<&GraphInput::device>());
-  define_part<GraphEdge>(m, "GraphEdge", "Where a gradient goes.")
+  define_part<GraphEdge>(m, "GraphEdge")
       .def_property_readonly("source", value<&GraphEdge::from>())
       .def_property_readonly("output", value<&GraphEdge::output>())
       .def_property_readonly("target", value<&GraphEdge::to>())
       .def_property_readonly("input", value<&GraphEdge::input>());
-  define_part<GraphRoot>(m, "GraphRoot", "Where a gradient enters.")
+  define_part<GraphRoot>(m, "GraphRoot")
       .def_property_readonly("node", value<&GraphRoot::node>())
       .def_property_readonly("input", value<&GraphRoot::input>());
-  define_part<GraphStorage>(m, "GraphStorage", "Memory of saved tensors.")
+  define_part<GraphStorage>(m, "GraphStorage")
       .def_property_readonly("nbytes", value<&GraphStorage::nbytes>())
       .def_property_readonly("device", value<&GraphStorage::device>())
       .def_property_readonly("owner", [](const Part<GraphStorage>& part) {

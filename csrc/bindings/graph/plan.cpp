@@ -13,36 +13,6 @@ using libgrad::PlanStep;
 
 namespace {
 
-constexpr const char* kPlan = R"(plan(*, retain_graph=False)
---
-
-Return what backward will do from the roots of this graph: the order, and the memory it takes.
-
-Nothing is computed. Of each node it is told what is freed once it has run (with `retain_graph`
-nothing), what the graph still holds, and the gradients that there are then: those on their way and
-the new ``.grad``s. Gradients count by their shapes, and once where they share memory, as after
-``sum`` or ``view``.
-
->>> x = torch.ones(1000, requires_grad=True)
->>> plan = libgrad.graph(x.exp().sin().sum(), params={"x": x}).plan()
->>> plan
-GraphPlan(4 steps, 4,000 bytes at the start, at most 12,004 in step 1)
->>> plan[2]
-PlanStep(node=2, freed=4,000, held=0, gradients=4,004, peak=12,004)
-
-Its text is a table. The peak is a lower bound: work space inside of operators (convolutions,
-attention) is not known, and of the simplest ones alone temporaries are counted. What else could not
-be known is said in `notes`.
-
-Args:
-    retain_graph: What the nodes saved is kept, as by ``backward(retain_graph=True)``.
-
-Returns:
-    GraphPlan: a sequence of steps, with `start_nbytes`, `peak_nbytes`, `peak_step`, `notes`.
-
-Raises:
-    RuntimeError: A backward has freed the graph.)";
-
 /// A plan and the graph that it is of.
 struct Plan {
   GraphPtr graph;
@@ -150,6 +120,5 @@ void bind_plan(py::module_& m) {
       py::name("plan"),
       py::is_method(graph),
       py::kw_only(),
-      "retain_graph"_a = false,
-      kPlan);
+      "retain_graph"_a = false);
 }

@@ -32,24 +32,9 @@ void bind_record(py::module_& m) {
   host.place_of_caller = place_of_caller;
   host.name_of_library_call = name_of_library_call;
   torch::impl::py_context_manager<libgrad::Record>(m, "Record");
-  m.def(
-      "set_libraries",
-      set_libraries,
-      "folders"_a,
-      "Look for the user's line outside of these folders.");
-  m.def(
-      "number_of_module",
-      &number,
-      "path"_a,
-      "Return the number that `set_module` takes for a path.");
-  m.def(
-      "frames_can_be_read",
-      frames_can_be_read,
-      "Return whether frames are read without the GIL.");
-  static PyMethodDef def = {
-      "set_module",
-      set_module,
-      METH_O,
-      "Say in which module this thread is; return the number before."};
+  m.def("set_libraries", set_libraries, "folders"_a);
+  m.def("number_of_module", &number, "path"_a);
+  m.def("frames_can_be_read", frames_can_be_read);
+  static PyMethodDef def = {"set_module", set_module, METH_O, nullptr};
   define(m, "set_module", &def, nullptr);
 }

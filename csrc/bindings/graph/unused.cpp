@@ -20,7 +20,7 @@ py::object item_of(const UnusedParams& unused, py::handle key) {
 }  // namespace
 
 void bind_unused(py::module_& m) {
-  py::class_<UnusedParam>(m, "UnusedParam", "A parameter without gradient.")
+  py::class_<UnusedParam>(m, "UnusedParam")
       .def_readonly("name", &UnusedParam::name)
       .def_readonly("reason", &UnusedParam::reason)
       .def_property_readonly(
@@ -34,14 +34,14 @@ void bind_unused(py::module_& m) {
         return "UnusedParam(" + param.name + ", " + std::string(param.reason) +
                ")";
       });
-  py::class_<GraphEnd>(m, "GraphEnd", "A tensor that gets no gradient.")
+  py::class_<GraphEnd>(m, "GraphEnd")
       .def_readonly("node", &GraphEnd::node)
       .def_readonly("saved", &GraphEnd::saved)
       .def_readonly("text", &GraphEnd::text)
       .def("__repr__", [](const GraphEnd& end) {
         return "GraphEnd(" + end.text + ")";
       });
-  py::class_<UnusedParams>(m, "UnusedParams", "See libgrad.Graph.unused.")
+  py::class_<UnusedParams>(m, "UnusedParams")
       .def_readonly("ends", &UnusedParams::ends)
       .def(
           "__len__",

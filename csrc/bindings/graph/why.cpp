@@ -11,40 +11,6 @@ using libgrad::kNothing;
 
 namespace {
 
-constexpr const char* kWhy = R"(why(tensor, *, max_paths=10)
---
-
-Return why the graph needs a tensor: the paths from the roots to it.
-
-They end at the node that made it, or that accumulates into it when it is a leaf; a view counts as
-what it is a view of. Where no gradient comes to it, they end at the nodes that saved something in
-its memory. Of one length it is any of them first; all are counted, but only `max_paths` are made.
-
->>> x = torch.ones(2, requires_grad=True)
->>> why = libgrad.graph((x * x).sum(), params={"x": x}).why(x)
->>> print(why)
-2 paths to 'x' (node 2), the shortest of 3 nodes:
-  0   SumBackward0
-  1   MulBackward0
-  2   AccumulateGrad (x) ×2
-saved by node 1, MulBackward0 (other, self)
->>> why.paths, why.total
-([(0, 1, 2)], 2)
-
-Args:
-    tensor: Any tensor: a leaf, one that was computed, a view, or one without gradient.
-    max_paths: How many paths to make, at most.
-
-Returns:
-    GraphWhy: `paths`, ids of nodes, the shortest path first; `total`, how many there are in all,
-    by the edges they take; `saved`, the places in `Graph.saved` of what lies in the tensor's
-    memory; `node`, that made it. It is false when the graph does not use the tensor, and a text
-    as a string, which then says why not.
-
-Raises:
-    TypeError: `tensor` is no tensor, or `max_paths` no int.
-    ValueError: `max_paths` is less than 1.)";
-
 size_t read_max_paths(py::handle number) {
   if (PyBool_Check(number.ptr()) || !PyIndex_Check(number.ptr())) {
     throw py::type_error(
@@ -89,7 +55,7 @@ py::object total_of(const GraphWhy& why) {
 }  // namespace
 
 void bind_why(py::module_& m) {
-  py::class_<GraphWhy>(m, "GraphWhy", "See libgrad.Graph.why.")
+  py::class_<GraphWhy>(m, "GraphWhy")
       .def_property_readonly("paths", paths_of)
       .def_property_readonly("total", total_of)
       .def_property_readonly(
@@ -116,6 +82,5 @@ void bind_why(py::module_& m) {
       py::is_method(graph),
       "tensor"_a,
       py::kw_only(),
-      "max_paths"_a = 10,
-      kWhy);
+      "max_paths"_a = 10);
 }

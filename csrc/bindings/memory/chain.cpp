@@ -12,37 +12,6 @@ using libgrad::StepCosts;
 
 namespace {
 
-constexpr const char* kChainCosts =
-    R"(What the functions of a chain cost: time, and bytes of memory.
-
-`libgrad.measure_chain` finds them. Made by hand, it takes a list for each cost, with an entry
-for each function.
-
->>> costs = libgrad.ChainCosts([1.0] * 4, [100] * 4, [300] * 4, output_bytes=100)
->>> costs
-ChainCosts(4 functions, 4 s, from 700 to 1,800 bytes)
->>> costs.runs(1500)
-(1, 1, 2, 1)
-
-Args:
-    seconds: Of one run forward.
-    input_bytes: Of the tensor that the function takes.
-    saved_bytes: What its graph keeps for backward, besides its input, its output and
-        parameters.
-    output_bytes: Of the last function's output.
-    forward_bytes: What a run forward needs at its peak, besides all these. None stands for 0.
-    backward_bytes: What its backward needs at its peak, besides its input, `saved_bytes`, and
-        the gradients of its output and its input.
-    pending_bytes: Gradients that there are, besides its output's, when its backward first asks
-        for something that was saved.
-    saves_input: Whether its graph keeps its input. None stands for True.
-    saves_output: Whether its graph keeps its output.
-    constant_bytes: What functions keep besides, from their first run on, such as the copies of
-        weights that autocast makes.
-
-Raises:
-    ValueError: Lists of different lengths, a cost that is negative or not finite.)";
-
 /// Sets a field of each function to what `values` has, where it has any.
 template <class Value>
 void set(
@@ -178,7 +147,7 @@ at::Tensor checkpoint_in_budget(
 }
 
 void bind_costs(py::module_& m) {
-  py::class_<ChainCosts>(m, "ChainCosts", kChainCosts)
+  py::class_<ChainCosts>(m, "ChainCosts")
       .def(
           py::init(&make_costs),
           "seconds"_a,

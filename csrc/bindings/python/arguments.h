@@ -86,13 +86,12 @@ class Signature {
 /// The definition of a function that takes its arguments as `Signature` does.
 inline PyMethodDef fast_method(
     const char* name,
-    PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*),
-    const char* doc) {
+    PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*)) {
   return {
       name,
       reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function)),
       METH_FASTCALL | METH_KEYWORDS,
-      doc};
+      nullptr};
 }
 
 /// Puts the function `def` into `m`; it says of itself that it is from

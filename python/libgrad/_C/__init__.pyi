@@ -125,6 +125,8 @@ def backward(
 def takes_gradcheck(inputs: Any) -> bool: ...
 def gradcheck(*arguments: Any) -> bool | dict[str, Any]: ...
 def gradgradcheck(*arguments: Any) -> bool | dict[str, Any]: ...
+def docstring(name: str) -> str:
+    """Return the docstring that a stub has for a name, such as "Graph.holders"."""
 
 _grad: Callable[..., Any]
 _backward: Callable[..., None]
@@ -138,8 +140,12 @@ class GradMode(_Guard): ...
 class InferenceMode(_Guard): ...
 class DetectAnomaly(_Guard): ...
 
-def set_grad_enabled(enabled: bool) -> None: ...
-def is_torch_function_mode_enabled() -> bool: ...
+def set_grad_enabled(enabled: bool) -> None:
+    """Call at::GradMode::set_enabled for this thread."""
+
+def is_torch_function_mode_enabled() -> bool:
+    """Return True while a TorchFunctionMode sees torch's calls."""
+
 def is_grad_enabled() -> bool:
     """Return True when this thread records operations for differentiation."""
 
@@ -150,11 +156,16 @@ class InputMetadata:
     """Shape, dtype and device of a gradient that a node takes."""
 
     @property
-    def shape(self) -> torch.Size: ...
+    def shape(self) -> torch.Size:
+        """Its sizes."""
+
     @property
-    def dtype(self) -> torch.dtype: ...
+    def dtype(self) -> torch.dtype:
+        """Its dtype."""
+
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Its device."""
 
 class Node:
     """A node of the graph; see `libgrad.node`."""
@@ -283,15 +294,26 @@ class FunctionContext:
     """What forward hands to backward: the node's ctx."""
 
     @property
-    def saved_tensors(self) -> tuple[Tensor | None, ...]: ...
+    def saved_tensors(self) -> tuple[Tensor | None, ...]:
+        """The tensors that save_for_backward saved."""
+
     @property
     def saved_variables(self) -> tuple[Tensor | None, ...]: ...
     @property
     def _raw_saved_tensors(self) -> tuple[Any, ...]: ...
-    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
-    def save_for_forward(self, *tensors: Tensor | None) -> None: ...
-    def mark_dirty(self, *args: Tensor) -> None: ...
-    def mark_non_differentiable(self, *args: Tensor) -> None: ...
-    def set_materialize_grads(self, value: bool, /) -> None: ...
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Save tensors for backward, where they are ctx.saved_tensors."""
+
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Save tensors for jvp, where they are ctx.saved_tensors."""
+
+    def mark_dirty(self, *args: Tensor) -> None:
+        """Say which inputs forward has written to."""
+
+    def mark_non_differentiable(self, *args: Tensor) -> None:
+        """Say which outputs have no gradient."""
+
+    def set_materialize_grads(self, value: bool, /) -> None:
+        """Choose zeros (True, the default) or None for missing gradients."""
 
 def _apply(cls: type, *args: Any, **kwargs: Any) -> Any: ...

@@ -19,7 +19,9 @@ class CallSite:
         """The file of the program's line that called it; None when it was not recorded."""
 
     @property
-    def line(self) -> int | None: ...
+    def line(self) -> int | None:
+        """The line in `file`."""
+
     @property
     def module(self) -> str | None:
         """The module that was running, "encoder.layers.3"."""
@@ -28,13 +30,21 @@ class FindingWrite:
     """An operator that wrote into a saved tensor."""
 
     @property
-    def op(self) -> str | None: ...
+    def op(self) -> str | None:
+        """The operator that wrote, 'aten::add_.Tensor'."""
+
     @property
-    def file(self) -> str | None: ...
+    def file(self) -> str | None:
+        """The source file of the call."""
+
     @property
-    def line(self) -> int | None: ...
+    def line(self) -> int | None:
+        """The line in `file`."""
+
     @property
-    def module(self) -> str | None: ...
+    def module(self) -> str | None:
+        """The module that called it."""
+
     @property
     def library(self) -> str | None:
         """What of torch the line called: "torch.nn.functional.relu"."""
@@ -44,7 +54,8 @@ class FindingWrite:
         """The tensor's version before the write; None for one that has none."""
 
     @property
-    def after(self) -> int | None: ...
+    def after(self) -> int | None:
+        """The version of the tensor after it."""
 
 class Finding:
     """A saved tensor that is no more what it was."""
@@ -70,13 +81,21 @@ class Finding:
         """Its place, where the field is a list."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of the tensor."""
+
     @property
-    def dtype(self) -> torch.dtype: ...
+    def dtype(self) -> torch.dtype:
+        """The dtype of the tensor."""
+
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """The device of the tensor."""
+
     @property
-    def saved_version(self) -> int | None: ...
+    def saved_version(self) -> int | None:
+        """The version of the tensor when the node saved it."""
+
     @property
     def version(self) -> int | None:
         """The version that it has now."""

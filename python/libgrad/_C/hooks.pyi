@@ -109,25 +109,45 @@ class ChainCosts:
     def __len__(self) -> int: ...
     def __eq__(self, other: object) -> bool: ...
     @property
-    def seconds(self) -> tuple[float, ...]: ...
+    def seconds(self) -> tuple[float, ...]:
+        """The time of one run forward of each function."""
+
     @property
-    def input_bytes(self) -> tuple[int, ...]: ...
+    def input_bytes(self) -> tuple[int, ...]:
+        """The bytes of the tensor that each function takes."""
+
     @property
-    def saved_bytes(self) -> tuple[int, ...]: ...
+    def saved_bytes(self) -> tuple[int, ...]:
+        """The bytes that the graph of each function keeps."""
+
     @property
-    def output_bytes(self) -> int: ...
+    def output_bytes(self) -> int:
+        """The bytes of the last function's output."""
+
     @property
-    def constant_bytes(self) -> int: ...
+    def constant_bytes(self) -> int:
+        """The bytes that functions keep from their first run on."""
+
     @property
-    def forward_bytes(self) -> tuple[int, ...]: ...
+    def forward_bytes(self) -> tuple[int, ...]:
+        """The bytes that a run forward of each function needs besides."""
+
     @property
-    def backward_bytes(self) -> tuple[int, ...]: ...
+    def backward_bytes(self) -> tuple[int, ...]:
+        """The bytes that backward of each function needs besides."""
+
     @property
-    def pending_bytes(self) -> tuple[int, ...]: ...
+    def pending_bytes(self) -> tuple[int, ...]:
+        """The bytes of gradients that wait when a backward starts."""
+
     @property
-    def saves_input(self) -> tuple[bool, ...]: ...
+    def saves_input(self) -> tuple[bool, ...]:
+        """Whether the graph of each function keeps its input."""
+
     @property
-    def saves_output(self) -> tuple[bool, ...]: ...
+    def saves_output(self) -> tuple[bool, ...]:
+        """Whether the graph of each function keeps its output."""
+
     @property
     def smallest_budget(self) -> int:
         """The smallest budget, in bytes, that the chain can do with."""

@@ -7,9 +7,13 @@ class ChangedNode:
     """A node of both graphs."""
 
     @property
-    def before(self) -> int: ...
+    def before(self) -> int:
+        """Its id in the first graph."""
+
     @property
-    def after(self) -> int: ...
+    def after(self) -> int:
+        """Its id in the other graph."""
+
     @property
     def what(self) -> str:
         """What is not the same: "float32 [2] -> float32 [3]"."""
@@ -18,11 +22,17 @@ class GraphDiff:
     """What changed; see `Graph.diff`. False when nothing did; a report as text."""
 
     @property
-    def removed(self) -> list[int]: ...
+    def removed(self) -> list[int]:
+        """Ids of nodes of the first graph."""
+
     @property
-    def added(self) -> list[int]: ...
+    def added(self) -> list[int]:
+        """Ids of nodes of the other graph."""
+
     @property
-    def changed(self) -> list[ChangedNode]: ...
+    def changed(self) -> list[ChangedNode]:
+        """The nodes of both that take or saved something else."""
+
     @property
     def nbytes(self) -> int:
         """What the other graph saved more."""
@@ -69,7 +79,9 @@ class GraphPlan:
         """The most that these and the gradients have at once."""
 
     @property
-    def peak_step(self) -> int: ...
+    def peak_step(self) -> int:
+        """The index of the step that has the peak."""
+
     @property
     def notes(self) -> list[str]:
         """What was not known, and is not counted."""
@@ -103,7 +115,9 @@ class UnusedParam:
     """A parameter that gets no gradient."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name."""
+
     @property
     def reason(self) -> str:
         """'frozen', 'cut', 'no trace', ...: see `Graph.unused`."""
@@ -113,7 +127,8 @@ class UnusedParam:
         """The id of the node that shows it."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """The reason, in a sentence."""
 
 class GraphEnd:
     """A tensor that came into the graph and gets no gradient."""
@@ -127,13 +142,16 @@ class GraphEnd:
         """Its place in `Graph.saved`."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """What it is, in a line."""
 
 class UnusedParams:
     """Parameters without gradient, in a sequence; see `Graph.unused`. A report as text."""
 
     @property
-    def ends(self) -> list[GraphEnd]: ...
+    def ends(self) -> list[GraphEnd]:
+        """The tensors that came into the graph and get no gradient."""
+
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[UnusedParam]: ...
     @overload

@@ -121,16 +121,7 @@ def _holders(
 
 
 def holders(graph: Graph) -> tuple[Holder, ...]:
-    """Return who keeps the graph of this snapshot, or a part of it, alive.
-
-    First come names, then how many references of C++ there are to the end of what is still there:
-    an edge of a larger graph is one.
-
-    >>> x = torch.ones(3, requires_grad=True)
-    >>> loss = x.exp().sum()
-    >>> [str(holder) for holder in libgrad.graph(loss).holders()]
-    ['loss (global of __main__)']
-    """
+    # documented in _C/graph.pyi
     kept = _C.made_by(graph, ends_of_graphs())
     names = holders_of(kept)
     return _holders(kept, names, _C.outermost(kept))

@@ -57,6 +57,7 @@ _METHODS = {
     "unused": unused,
 }
 for _name, _method in _METHODS.items():
+    _method.__doc__ = _C.docstring(f"Graph.{_name}")
     setattr(Graph, _name, _method)
 
 _PARTS: tuple[Any, ...] = (
