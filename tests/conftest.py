@@ -97,7 +97,7 @@ def cpp_build(_builds: dict[str, Future[Any]]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def compiled(_builds: dict[str, Future[Any]]) -> dict[str, Future[tuple[int, str]]]:
+def compiled(_builds: dict[str, Future[Any]]) -> dict[str, Future[dict[str, builds.Said]]]:
     """What the compiler says of each header alone, and of refused.cpp."""
     return _builds["compiled"].result()
 

@@ -22,7 +22,7 @@ def test_function_that_is_right_exits_with_0(capsys):
 
 
 def test_function_that_is_wrong_exits_with_1(capsys):
-    wrong = ["check", "check_functions:WrongGradient.apply", "-i", INPUT, INPUT]
+    wrong = ["check", "check.check_functions:WrongGradient.apply", "-i", INPUT, INPUT]
     assert main([*wrong, "--only", "backward"]) == 1
     assert "backward  wrong " in capsys.readouterr().out
     assert main([*wrong, "--only", "autograd", "--skip", "backward", "--inexact"]) == 0
@@ -30,7 +30,7 @@ def test_function_that_is_wrong_exits_with_1(capsys):
 
 
 def test_error_exits_with_1(capsys):
-    arguments = ["check", "check_functions:no_empty", "-i", INPUT, "--only", "empty inputs"]
+    arguments = ["check", "check.check_functions:no_empty", "-i", INPUT, "--only", "empty inputs"]
     assert main(arguments) == 1
     assert "RuntimeError: invalid configuration argument" in capsys.readouterr().out
 

@@ -6,8 +6,9 @@ import re
 import subprocess
 
 import pytest
-from support.builds import ALONE, CXX, HEADERS, INCLUDE
+from support.builds import CXX, FINE, HEADERS, INCLUDE
 from support.consumer import run
+from support.header_chains import LEADING, behind, chains
 from support.paths import CPP
 
 SOURCES = {path.stem: path for path in sorted(CPP.rglob("test_*.cpp"))}
@@ -81,10 +82,22 @@ def test_stand_in_for_json_gives_way_to_the_library(real, tmp_path):
     )
 
 
-@pytest.mark.parametrize("header", ALONE)
+def test_header_is_checked_behind_none_but_those_that_it_includes():
+    text = "// a\n#pragma once\n#include <a>\n\n#include <b>\n#define X\n#include <c>\n"
+    assert LEADING.match(text)[0].count("#include") == 2
+    includes = {"a": ["vector"], "b": ["a"], "c": [], "d": ["b", "c"], "e": ["b"]}
+    made = chains(includes)
+    assert sorted(header for chain in made for header in chain) == list(includes)
+    assert sorted(map(len, made)) == [2, 3]
+    for chain in made:
+        for place, header in enumerate(chain):
+            assert set(chain[:place]) <= behind(includes)[header]
+
+
+@pytest.mark.parametrize("header", HEADERS)
 def test_header_compiles_alone(header, compiled):
     """Without a warning, and without Python where it does not need it."""
-    assert compiled[header].result() == (0, "")
+    assert compiled[header].result()[header] == FINE
 
 
 @pytest.mark.parametrize(
@@ -97,7 +110,7 @@ def test_header_compiles_alone(header, compiled):
     ids=["hidden tensors", "overloaded forward", "array of bool"],
 )
 def test_def_function_refuses(message, times, compiled):
-    code, said = compiled["refused"].result()
+    code, said = compiled["refused"].result()["refused"]
     assert code != 0
     found = re.findall(r"static assertion failed.*?: (.*)", said) or said.splitlines()
     assert sum(message in line for line in found) == times

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from support.consumer import build, run
 from support.docs_blocks import build_cpp, runnable
+from support.header_chains import chains, leading_includes
 from support.paths import CPP, EXAMPLES
 
 import libgrad
@@ -22,23 +23,16 @@ PROJECTS = sorted(path.parent.name for path in EXAMPLES.glob("*/CMakeLists.txt")
 HAS_BACKEND = importlib.util.find_spec("scikit_build_core") is not None
 INCLUDE = Path(libgrad.include_dir())
 HEADERS = sorted(path.relative_to(INCLUDE).as_posix() for path in INCLUDE.rglob("*.h"))
-WITH_PYTHON = {"libgrad/python.h", *(h for h in HEADERS if h.startswith("libgrad/python/"))}
+WITH_PYTHON = {header for header in HEADERS if re.search("python[_./]", header)}
 CXX = os.environ.get("CXX", "c++")
-
-
-def first_include(header: str) -> str:
-    """The header that `header` starts with, so that compiling one compiles the other alone."""
-    found = re.search(r"^#include <(.*)>", (INCLUDE / header).read_text(), re.MULTILINE)
-    return found[1] if found else ""
-
-
-# Compiled alone elsewhere: as tests/cpp is built, and by tests/function/test_inline.py.
-ELSEWHERE = {"libgrad/libgrad.h", "libgrad/python.h", "libgrad/function/inline.h"}
-STARTED_WITH = {
-    first_include(h) for h in HEADERS if (h in WITH_PYTHON) <= (first_include(h) in WITH_PYTHON)
-}
-ALONE = [header for header in HEADERS if header not in ELSEWHERE | STARTED_WITH]
+CHAINS = [
+    chain
+    for group in (WITH_PYTHON, {*HEADERS} - WITH_PYTHON)
+    for chain in chains({header: leading_includes(INCLUDE / header) for header in group})
+]
 REFUSED = (CPP / "function" / "refused.cpp").read_text(encoding="utf-8")
+Said = tuple[int, str]  # of the compiler: exit code, messages
+FINE: Said = (0, "")
 
 
 def cpp_build(folder: Path) -> Path:
@@ -46,19 +40,31 @@ def cpp_build(folder: Path) -> Path:
     return build(CPP, folder)
 
 
-def compiled(folder: Path) -> dict[str, Future[tuple[int, str]]]:
+def compiled(folder: Path) -> dict[str, Future[dict[str, Said]]]:
     """What the compiler says of each header alone, and of refused.cpp; two at a time."""
-    sources = {header: f"#include <{header}>\n" for header in ALONE} | {"refused": REFUSED}
     with ThreadPoolExecutor(2) as pool:
-        return {
-            name: pool.submit(
-                _compile_alone, source, folder, python=name in {*WITH_PYTHON, "refused"}
-            )
-            for name, source in sources.items()
-        }
+        refused = pool.submit(lambda: {"refused": _compile(REFUSED, folder, python=True)})
+        futures = {"refused": refused}
+        for chain in CHAINS:
+            futures |= dict.fromkeys(chain, pool.submit(_compile_alone, chain, folder))
+        return futures
 
 
-def _compile_alone(source: str, folder: Path, *, python: bool) -> tuple[int, str]:
+def _compile_alone(chain: list[str], folder: Path) -> dict[str, Said]:
+    """Let the compiler check a chain of headers, and each by itself if it complains."""
+
+    def check(*headers: str) -> Said:
+        source = "".join(f"#include <{header}>\n" for header in headers)
+        return _compile(source, folder, python=headers[0] in WITH_PYTHON)
+
+    said = check(*chain)
+    if said == FINE or len(chain) == 1:
+        return dict.fromkeys(chain, said)
+    each = {header: check(header) for header in chain}
+    return each if any(one != FINE for one in each.values()) else dict.fromkeys(chain, said)
+
+
+def _compile(source: str, folder: Path, *, python: bool) -> Said:
     """Let the compiler check `source`, strictly; return its exit code and what it said."""
     path = folder / f"{abs(hash(source))}.cpp"
     path.write_text(source)
