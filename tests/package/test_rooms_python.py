@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -145,6 +146,14 @@ def test_modules_import_each_other_in_no_circle():
 
 def test_rooms_import_each_other_in_no_circle():
     assert circle(by_room(arrows())) == []
+
+
+def test_modules_that_the_extension_imports_by_name_are_there():
+    sources = [p for p in (PACKAGE.parents[1] / "csrc").rglob("*") if p.suffix in {".h", ".cpp"}]
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    names = set(re.findall(r'import\(\s*"libgrad\.([\w.]+)"', text))
+    assert "_function.bound" in names
+    assert names - {"_C"} <= set(MODULES)
 
 
 @pytest.mark.parametrize(
