@@ -6,7 +6,6 @@
 #include <libgrad/base/escape.h>
 #include <libgrad/base/format.h>
 #include <libgrad/graph/snapshot.h>
-#include <libgrad/graph/words.h>
 
 #include <algorithm>
 #include <optional>
