@@ -1,3 +1,4 @@
+#include "bindings/python/guards.h"
 #include "bindings/bindings.h"
 #include "bindings/grad/watch.h"
 #include "bindings/graph/parts.h"
@@ -5,7 +6,6 @@
 #include <libgrad/doctor.h>
 
 #include <pybind11/stl.h>
-#include <torch/csrc/utils/python_raii.h>
 
 using libgrad::CallSite;
 using libgrad::Finding;

@@ -9,9 +9,10 @@
 
 #include <pybind11/stl.h>
 
+namespace libgrad::detail {
+
 namespace {
 
-using namespace libgrad::detail;
 using MaybeTensors = std::vector<std::optional<at::Tensor>>;
 
 /// A Function and the arguments of one call.
@@ -200,7 +201,10 @@ void bind_call(py::module_& m) {
 
 }  // namespace
 
+}  // namespace libgrad::detail
+
 void bind_function(py::module_& m) {
+  using namespace libgrad::detail;
   bind_leftover(m);
   bind_call(m);
   m.attr("CANNOT_PUSH") = libgrad::detail::kCannotPush;

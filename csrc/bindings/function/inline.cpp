@@ -7,9 +7,9 @@
 #include <libgrad/python/arguments.h>
 #include <libgrad/torch/transforms/vmap.h>
 
-namespace {
+namespace libgrad::detail {
 
-using namespace libgrad::detail;
+namespace {
 
 struct Parameter {
   std::string name;  // empty: by position only
@@ -170,7 +170,10 @@ const Inlined& inlined_at(uintptr_t address) {
 
 }  // namespace
 
+}  // namespace libgrad::detail
+
 void bind_inline(py::module_& m) {
+  using namespace libgrad::detail;
   m.def("_inline_types", [](uintptr_t address) {
     auto types = inlined_at(address).function->types;
     for (auto& type : types) {

@@ -2,7 +2,7 @@
 
 #ifdef LIBGRAD_HAS_PYTHON_FUNCTION
 
-using namespace libgrad::detail;
+namespace libgrad::detail {
 
 namespace {
 
@@ -142,7 +142,10 @@ PyObject* apply_class(
 
 }  // namespace
 
+}  // namespace libgrad::detail
+
 void bind_function_class(py::module_& m) {
+  using namespace libgrad::detail;
   static PyMethodDef def{
       "apply",
       reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(apply_class)),

@@ -2,7 +2,7 @@
 
 #ifdef LIBGRAD_HAS_PYTHON_FUNCTION
 
-using namespace libgrad::detail;
+namespace libgrad::detail {
 
 namespace {
 
@@ -129,7 +129,10 @@ PyObject* raw_saved_tensors(PyObject* self, void*) {
 
 }  // namespace
 
+}  // namespace libgrad::detail
+
 py::object make_function_context() {
+  using namespace libgrad::detail;
   static PyMethodDef methods[] = {
       {"save_for_backward", save_for_backward, METH_VARARGS, nullptr},
       {"save_for_forward", save_for_forward, METH_VARARGS, nullptr},

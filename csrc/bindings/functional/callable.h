@@ -14,12 +14,12 @@
 /// Calls a Python function with tensors grouped as the caller's inputs, and
 /// remembers how it grouped what it returned. Lives on the stack of the call:
 /// `reference` gives what the C++ library takes.
-class PythonFunction {
+class NestFunction {
  public:
   /// What is done with the outputs before C++ sees their tensors.
   using Inspect = std::function<void(const Nest& outputs)>;
 
-  PythonFunction(
+  NestFunction(
       py::handle function,
       const char* caller,
       const Nest& inputs,

@@ -40,7 +40,7 @@ PyObject* run_vjp(const ProductArguments& args) {
       .strict = read_truth(args[4], false)};
   // the library reads v after it has called the function, which says how the
   // outputs are grouped
-  PythonFunction f(args[0], "vjp", inputs, [&](const Nest& outputs) {
+  NestFunction f(args[0], "vjp", inputs, [&](const Nest& outputs) {
     if (is_given(args[2])) {
       options.v = outputs.read_alike(args[2], "vjp", "v");
     }
@@ -61,7 +61,7 @@ PyObject* run_jvp(const ProductArguments& args) {
   if (is_given(args[2])) {
     options.v = inputs.read_alike(args[2], "jvp", "v");
   }
-  PythonFunction f(args[0], "jvp", inputs);
+  NestFunction f(args[0], "jvp", inputs);
   const auto result = unlocked(
       [&] { return libgrad::jvp(f.reference(), inputs.tensors(), options); });
   const auto& outputs = f.outputs();
@@ -82,7 +82,7 @@ PyObject* run_hessian_product(
   if (is_given(args[2])) {
     options.v = inputs.read_alike(args[2], name, "v");
   }
-  PythonFunction f(args[0], name, inputs, single_output(name));
+  NestFunction f(args[0], name, inputs, single_output(name));
   const auto result =
       unlocked([&] { return run(f.reference(), inputs.tensors(), options); });
   return py::make_tuple(
@@ -107,7 +107,7 @@ PyObject* run_value_and_grad(const std::array<PyObject*, 4>& args) {
   const libgrad::GradientOptions options{
       .create_graph = read_truth(args[2], false),
       .strict = read_truth(args[3], false)};
-  PythonFunction f(args[0], kName, inputs, single_output(kName));
+  NestFunction f(args[0], kName, inputs, single_output(kName));
   const auto result = unlocked([&] {
     return libgrad::value_and_grad(f.reference(), inputs.tensors(), options);
   });
@@ -186,11 +186,11 @@ PyObject* run_split(
   const auto rows = [&]() -> GroupedRows {
     const auto options = read_options(args, name);
     auto inputs = Nest::read(args[1], name, kInputs);
-    PythonFunction f(
+    NestFunction f(
         args[0],
         name,
         inputs,
-        is_hessian ? PythonFunction::Inspect(single_output(name)) : nullptr);
+        is_hessian ? NestFunction::Inspect(single_output(name)) : nullptr);
     auto made = unlocked(
         [&] { return rows_of(f.reference(), inputs.tensors(), options); });
     return {std::move(made), is_hessian ? inputs : f.outputs(), inputs};
@@ -204,7 +204,7 @@ PyObject* run_jacobian(const MatrixArguments& args) {
   }
   const auto options = read_options(args, "jacobian");
   const auto inputs = Nest::read(args[1], "jacobian", kInputs);
-  PythonFunction f(args[0], "jacobian", inputs);
+  NestFunction f(args[0], "jacobian", inputs);
   const auto matrix = unlocked([&] {
     return libgrad::jacobian(f.reference(), inputs.tensors(), options);
   });
@@ -217,7 +217,7 @@ PyObject* run_hessian(const MatrixArguments& args) {
   }
   const auto options = read_options(args, "hessian");
   const auto inputs = Nest::read(args[1], "hessian", kInputs);
-  PythonFunction f(args[0], "hessian", inputs, single_output("hessian"));
+  NestFunction f(args[0], "hessian", inputs, single_output("hessian"));
   const auto matrix = unlocked([&] {
     return libgrad::hessian(f.reference(), inputs.tensors(), options);
   });
@@ -244,21 +244,21 @@ struct Name {
 };
 
 template <Name name>
-const Signature<5>& product() {
-  static const Signature<5> signature(
+const ArgumentSpec<5>& product() {
+  static const ArgumentSpec<5> signature(
       name.text, 2, {"func", "inputs", "v", "create_graph", "strict"});
   return signature;
 }
 
-const Signature<4>& gradient() {
-  static const Signature<4> signature(
+const ArgumentSpec<4>& gradient() {
+  static const ArgumentSpec<4> signature(
       "value_and_grad", 2, {"func", "inputs", "create_graph", "strict"});
   return signature;
 }
 
 template <Name name, Name strategy>
-const Signature<9>& matrix() {
-  static const Signature<9> signature(
+const ArgumentSpec<9>& matrix() {
+  static const ArgumentSpec<9> signature(
       name.text,
       2,
       {"func",

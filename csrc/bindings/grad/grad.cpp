@@ -120,7 +120,7 @@ PyObject* grad(
     Py_ssize_t positional,
     PyObject* keywords) {
   HANDLE_TH_ERRORS
-  static const Signature<9> signature(
+  static const ArgumentSpec<9> signature(
       "grad",
       2,
       {"outputs",
@@ -145,7 +145,7 @@ PyObject* backward(
     Py_ssize_t positional,
     PyObject* keywords) {
   HANDLE_TH_ERRORS
-  static const Signature<6> signature(
+  static const ArgumentSpec<6> signature(
       "backward",
       1,
       {"tensors",

@@ -1,10 +1,10 @@
+#include "bindings/python/guards.h"
 #include "bindings/bindings.h"
 
 #include <ATen/PythonTorchFunctionTLS.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/anomaly_mode.h>
-#include <torch/csrc/utils/python_raii.h>
 
 using torch::impl::py_context_manager;
 

@@ -108,7 +108,7 @@ py::object outcome(const Check& check) {
 bool takes_gradcheck(const py::object& inputs) {
   using namespace libgrad::detail;
   Objects objects;
-  const auto arguments = as_tuple(inputs);
+  const auto arguments = gradcheck_host::as_tuple(inputs);
   for (const auto argument : arguments) {
     objects.push_back(argument.ptr());
   }
@@ -129,7 +129,7 @@ py::object gradcheck(
     py::object func,
     const py::object& inputs,
     const GradcheckOptions& options) {
-  const Checked checked(std::move(func), as_tuple(inputs));
+  const Checked checked(std::move(func), gradcheck_host::as_tuple(inputs));
   return outcome([&] {
     return libgrad::detail::gradcheck_in(
         python_host(), std::cref(checked), checked.tensors(), options);
@@ -141,10 +141,10 @@ py::object gradgradcheck(
     const py::object& inputs,
     const py::object& grad_outputs,
     const GradgradcheckOptions& options) {
-  const Checked checked(std::move(func), as_tuple(inputs));
+  const Checked checked(std::move(func), gradcheck_host::as_tuple(inputs));
   const auto vectors = grad_outputs.is_none()
                            ? variable_list()
-                           : tensors_of(as_tuple(grad_outputs));
+                           : tensors_of(gradcheck_host::as_tuple(grad_outputs));
   return outcome([&] {
     return libgrad::detail::gradgradcheck_in(
         python_host(), std::cref(checked), checked.tensors(), vectors, options);

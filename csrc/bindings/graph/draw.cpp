@@ -13,7 +13,7 @@ using libgrad::TreeOptions;
 
 namespace {
 
-std::string type_name(py::handle value) {
+std::string option_type(py::handle value) {
   return py::str(py::type::of(value).attr("__name__"));
 }
 
@@ -36,7 +36,7 @@ size_t read_word(
   }
   const auto text = what + " must be " + known + "', but is ";
   if (!py::isinstance<py::str>(value)) {
-    throw py::type_error(text + type_name(value));
+    throw py::type_error(text + option_type(value));
   }
   throw py::value_error(text + std::string(py::repr(value)));
 }
@@ -44,7 +44,7 @@ size_t read_word(
 size_t read_count(py::handle value, const std::string& what) {
   if (!py::isinstance<py::int_>(value) || py::isinstance<py::bool_>(value)) {
     throw py::type_error(
-        what + " must be an int from 0 up, but is " + type_name(value));
+        what + " must be an int from 0 up, but is " + option_type(value));
   }
   if (value < py::int_(0)) {
     throw py::value_error(
@@ -70,7 +70,7 @@ DrawOptions read_options(
       static_cast<ShowSaved>(read_word(saved, name + ": saved", shows));
   if (!title.is_none() && !py::isinstance<py::str>(title)) {
     throw py::type_error(
-        name + ": title must be a str, but is " + type_name(title));
+        name + ": title must be a str, but is " + option_type(title));
   }
   options.title = title.is_none() ? "" : title.cast<std::string>();
   return options;
@@ -86,7 +86,7 @@ std::string draw_text(
     const Graph& graph, py::handle fold, py::handle max_lines) {
   if (!py::isinstance<py::bool_>(fold)) {
     throw py::type_error(
-        "text: fold must be a bool, but is " + type_name(fold));
+        "text: fold must be a bool, but is " + option_type(fold));
   }
   TreeOptions options;
   options.fold = fold.cast<bool>();

@@ -1,3 +1,4 @@
+#include "bindings/python/guards.h"
 #include "bindings/bindings.h"
 #include "bindings/python/arguments.h"
 #include "bindings/python/caller.h"
@@ -6,7 +7,6 @@
 #include <libgrad/record.h>
 
 #include <pybind11/stl.h>
-#include <torch/csrc/utils/python_raii.h>
 
 namespace {
 
@@ -21,7 +21,7 @@ PyObject* set_module(PyObject*, PyObject* number) {
           libgrad::detail::here.module, static_cast<uint32_t>(module)));
 }
 
-uint32_t number(const std::string& path) {
+uint32_t number_of_module(const std::string& path) {
   return libgrad::detail::Origins::instance().number(path);
 }
 
@@ -33,7 +33,7 @@ void bind_record(py::module_& m) {
   host.name_of_library_call = name_of_library_call;
   torch::impl::py_context_manager<libgrad::Record>(m, "Record");
   m.def("set_libraries", set_libraries, "folders"_a);
-  m.def("number_of_module", &number, "path"_a);
+  m.def("number_of_module", &number_of_module, "path"_a);
   m.def("frames_can_be_read", frames_can_be_read);
   static PyMethodDef def = {"set_module", set_module, METH_O, nullptr};
   define(m, "set_module", &def, nullptr);

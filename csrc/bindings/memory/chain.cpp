@@ -87,7 +87,7 @@ py::tuple arguments_of(const ChainCosts& costs) {
       costs.constant_bytes);
 }
 
-std::string repr(const ChainCosts& costs) {
+std::string costs_repr(const ChainCosts& costs) {
   double seconds = 0;
   for (const auto& step : costs.steps) {
     seconds += step.seconds;
@@ -190,7 +190,7 @@ void bind_costs(py::module_& m) {
           "__eq__",
           [](const ChainCosts& a, const ChainCosts& b) { return a == b; },
           py::is_operator())
-      .def("__repr__", repr)
+      .def("__repr__", costs_repr)
       .def("__reduce__", [](const py::object& self) {
         return py::make_tuple(
             py::type::of(self), arguments_of(self.cast<const ChainCosts&>()));

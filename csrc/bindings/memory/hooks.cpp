@@ -54,7 +54,7 @@ HooksPtr find_hooks(const libgrad::detail::HookSlot::Entry& entry) {
 }
 
 /// Hooks of C++ as objects that torch's Python may look at.
-libgrad::detail::HookSlot::Entry entry_of(HooksPtr hooks) {
+libgrad::detail::HookSlot::Entry stack_entry(HooksPtr hooks) {
   const py::gil_scoped_acquire gil;
   static const auto& unpack = *new py::object(
       py::module_::import("libgrad._C").attr("unpack"));  // never let go
@@ -134,7 +134,7 @@ void bind_hooks(py::module_& m) {
   type_of_hooks = reinterpret_cast<PyTypeObject*>(hooks.ptr());
   auto& host = libgrad::detail::host();
   host.hooks_of_entry = find_hooks;
-  host.entry_of_hooks = entry_of;
+  host.entry_of_hooks = stack_entry;
   m.def(
       "unpack",
       wrap_pybind_function(

@@ -11,9 +11,9 @@
 /// `required` have no default, and only the first `positional` may be given
 /// without their name.
 template <size_t N>
-class Signature {
+class ArgumentSpec {
  public:
-  Signature(
+  ArgumentSpec(
       const char* function,
       size_t required,
       const std::array<const char*, N>& names,
@@ -83,7 +83,7 @@ class Signature {
   std::array<PyObject*, N> names_;
 };
 
-/// The definition of a function that takes its arguments as `Signature` does.
+/// The definition of a function that takes its arguments as `ArgumentSpec` does.
 inline PyMethodDef fast_method(
     const char* name,
     PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*)) {
