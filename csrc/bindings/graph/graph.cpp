@@ -35,10 +35,10 @@ Parts<GraphNode> leaves(const std::shared_ptr<Graph>& graph) {
 
 }  // namespace
 
-std::pair<libgrad::edge_list, libgrad::variable_list> roots_of(
+std::pair<torch::autograd::edge_list, torch::autograd::variable_list> roots_of(
     const py::tuple& roots, const char* function) {
-  libgrad::edge_list edges;
-  libgrad::variable_list tensors;
+  torch::autograd::edge_list edges;
+  torch::autograd::variable_list tensors;
   for (const auto& root : roots) {
     if (libgrad::detail::is_gradient_edge(root)) {
       edges.push_back(libgrad::detail::unpack_gradient_edge(root));

@@ -1,8 +1,8 @@
-#include "bindings/python/guards.h"
 #include "bindings/bindings.h"
 #include "bindings/python/arguments.h"
 #include "bindings/python/caller.h"
 #include "bindings/python/frames.h"
+#include "bindings/python/guards.h"
 
 #include <libgrad/record.h>
 
