@@ -268,22 +268,51 @@ def test_import_adds_little_to_that_of_torch():
     assert min(times) < 0.05
 
 
-def documented(stub: str) -> dict[str, str]:
-    """Return the docstrings in a stub of the package."""
+def declared(stub: str) -> dict[str, ast.FunctionDef | ast.ClassDef]:
+    """Return what a stub declares, by names such as "Graph.to_text"; overloads by their first."""
     path = next(p for p in (Path(root) / stub for root in libgrad.__path__) if p.exists())
-    return {
-        node.name: doc
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and (doc := ast.get_docstring(node))
-    }
+    found: dict[str, ast.FunctionDef | ast.ClassDef] = {}
+
+    def read(body: list[ast.stmt], prefix: str) -> None:
+        for item in body:
+            if isinstance(item, (ast.FunctionDef, ast.ClassDef)) and item.name[0] != "_":
+                found.setdefault(prefix + item.name, item)
+                if isinstance(item, ast.ClassDef):
+                    read(item.body, f"{item.name}.")
+
+    read(ast.parse(path.read_text(encoding="utf-8")).body, "")
+    return found
 
 
-def test_the_stub_says_what_the_extension_says() -> None:
-    docs = documented("_C/__init__.pyi")
-    assert {"grad", "backward", "Node", "next"} <= set(docs)
+STUBS = {"functional.pyi": libgrad.functional, "_C/__init__.pyi": _C} | dict.fromkeys(PARTS, _C)
+
+
+@pytest.mark.parametrize("stub", STUBS)
+def test_help_says_what_the_stub_says(stub: str) -> None:
+    docs = {name: doc for name, d in declared(stub).items() if (doc := ast.get_docstring(d))}
+    assert docs
     for name, doc in docs.items():
-        owner = libgrad.Node if hasattr(libgrad.Node, name) else libgrad._C
-        assert inspect.getdoc(getattr(owner, name)) == doc, name
+        assert inspect.getdoc(operator.attrgetter(name)(STUBS[stub])) == doc, name
+
+
+@pytest.mark.parametrize("stub", STUBS)
+def test_signature_is_that_of_the_stub(stub: str) -> None:
+    for name, item in declared(stub).items():
+        bound = operator.attrgetter(name)(STUBS[stub])
+        if isinstance(item, ast.FunctionDef) and ast.get_docstring(item) and callable(bound):
+            arguments = item.args
+            listed = arguments.posonlyargs + arguments.args + arguments.kwonlyargs
+            parameters = inspect.signature(bound).parameters.values()
+            plain = [p.name for p in parameters if p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD}]
+            assert [a.arg for a in listed if a.arg != "self"] == [n for n in plain if n != "self"]
+
+
+def test_every_type_of_a_result_is_documented_in_a_stub() -> None:
+    items = {name: d for stub in STUBS for name, d in declared(stub).items()}
+    types = {name for name in libgrad.types.__all__ if hasattr(_C, name)}
+    assert len(types) > 15
+    parts = {name for name in items if name.partition(".")[0] in types}
+    assert [name for name in sorted(parts) if not ast.get_docstring(items[name])] == []
 
 
 def test_the_stubs_of_parts_say_what_their_classes_have() -> None:
@@ -292,14 +321,13 @@ def test_the_stubs_of_parts_say_what_their_classes_have() -> None:
         if isinstance(stub, ast.ClassDef):
             theirs = {name for name in vars(getattr(_C, stub.name)) if not name.startswith("_")}
             ours = {d.name for d in stub.body if isinstance(d, ast.FunctionDef)}
+            ours |= {d.targets[0].id for d in stub.body if isinstance(d, ast.Assign)}  # text
             assert {name for name in ours if not name.startswith("_")} == theirs - {"Sequence"}
 
 
-def test_the_stub_of_functional_says_what_the_extension_says() -> None:
-    docs = documented("functional.pyi")
-    assert {name for name in vars(_C.functional) if not name.startswith("_")} == set(docs)
-    for name, doc in docs.items():
-        assert inspect.getdoc(getattr(libgrad.functional, name)) == doc, name
+def test_the_stub_of_functional_says_what_the_extension_has() -> None:
+    bound = {name for name in vars(_C.functional) if not name.startswith("_")}
+    assert bound == declared("functional.pyi").keys()
 
 
 @pytest.mark.parametrize(

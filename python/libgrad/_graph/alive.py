@@ -120,8 +120,8 @@ def _holders(
     return (*found, *of_cpp)
 
 
-def holders(graph: Graph) -> tuple[Holder, ...]:
+def holders(self: Graph) -> tuple[Holder, ...]:
     # documented in _C/graph.pyi
-    kept = _C.made_by(graph, ends_of_graphs())
+    kept = _C.made_by(self, ends_of_graphs())
     names = holders_of(kept)
     return _holders(kept, names, _C.outermost(kept))
