@@ -64,10 +64,10 @@ def test_attributes_and_dicts_are_named():
 
 def test_other_containers_are_named():
     queue = deque([None, step()])
-    call = functools.partial(print, step())
+    bound = functools.partial(print, step())
     assert [text.split(" (")[0] for text in holders("queue")] == ["queue[1]"]
-    assert [text.split(" (")[0] for text in holders("call")] == ["call.args[0]"]
-    assert (len(queue), call.func) == (2, print)
+    assert [text.split(" (")[0] for text in holders("bound")] == ["bound.args[0]"]
+    assert (len(queue), bound.func) == (2, print)
 
 
 def test_slots_are_named():
@@ -115,12 +115,12 @@ def test_tracebacks_are_named():
 
 
 def test_a_graph_inside_another_is_not_listed():
-    inner = step()
-    outer = inner * 2
-    found = [g for g in libgrad.alive() if "inner" in str(g) or "outer" in str(g)]
+    enclosed = step()
+    around = enclosed * 2
+    found = [g for g in libgrad.alive() if "enclosed" in str(g) or "around" in str(g)]
     assert len(found) == 1
-    assert [h.path for h in found[0].holders] == ["outer"]
-    assert outer is not None
+    assert [h.path for h in found[0].holders] == ["around"]
+    assert around is not None
 
 
 def test_names_of_one_tensor_are_told_together():
