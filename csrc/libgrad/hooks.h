@@ -130,7 +130,7 @@ inline PackHooks compress(at::ScalarType dtype) {
 /// current stream copies, and the host does not wait either.
 ///
 /// Source: torch.autograd.graph.save_on_cpu.
-inline PackHooks offload_to_cpu(bool pin_memory = false) {
+inline PackHooks save_on_cpu(bool pin_memory = false) {
   if (pin_memory) {
     return {detail::copy_to_pinned, detail::copy_back};
   }
@@ -153,13 +153,25 @@ inline PackHooks offload_to_cpu(bool pin_memory = false) {
 /// Throws c10::Error when `path` is no folder that can be written to, and, out
 /// of the operator that saves, when there is no more room; nothing that was
 /// saved before is lost.
-inline PackHooks offload_to_disk(const std::filesystem::path& path) {
+inline PackHooks save_on_disk(const std::filesystem::path& path) {
   const auto files = std::make_shared<detail::PageFiles>(path.string());
   return {
       [files](const at::Tensor& tensor) {
         return detail::PagedTensor(files->get(), tensor);
       },
       [](const detail::PagedTensor& paged) { return paged.read(); }};
+}
+
+/// The former name of `save_on_cpu`.
+[[deprecated("use libgrad::save_on_cpu")]]
+inline PackHooks offload_to_cpu(bool pin_memory = false) {
+  return save_on_cpu(pin_memory);
+}
+
+/// The former name of `save_on_disk`.
+[[deprecated("use libgrad::save_on_disk")]]
+inline PackHooks offload_to_disk(const std::filesystem::path& path) {
+  return save_on_disk(path);
 }
 
 }  // namespace libgrad

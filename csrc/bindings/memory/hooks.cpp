@@ -165,18 +165,18 @@ void bind_hooks(py::module_& m) {
       "only"_a,
       "compose"_a);
   m.def(
-      "offload_to_cpu",
+      "save_on_cpu",
       wrap_pybind_function([](bool pin_memory, py::object only, bool compose) {
-        return with_options(libgrad::offload_to_cpu(pin_memory), only, compose);
+        return with_options(libgrad::save_on_cpu(pin_memory), only, compose);
       }),
       "pin_memory"_a,
       "only"_a,
       "compose"_a);
   m.def(
-      "offload_to_disk",
+      "save_on_disk",
       wrap_pybind_function(
           [](const std::filesystem::path& path, py::object only, bool compose) {
-            return with_options(libgrad::offload_to_disk(path), only, compose);
+            return with_options(libgrad::save_on_disk(path), only, compose);
           }),
       "path"_a,
       "only"_a,

@@ -176,7 +176,7 @@ class NameWatcher final : public OpWatcher {
       return SavedVariable(tensor, false);
     }
     const SavedTensorHooks to_cpu(
-        offload_to_cpu(!tensor.is_cpu()), {.compose = true});
+        save_on_cpu(!tensor.is_cpu()), {.compose = true});
     return SavedVariable(tensor, false);
   }
 

@@ -28,7 +28,7 @@ class PageFile {
     file_ = mkstemp(name.data());
     TORCH_CHECK(
         file_ >= 0,
-        "offload_to_disk: path must be a folder that can be written to, but "
+        "save_on_disk: path must be a folder that can be written to, but "
         "in '",
         folder,
         "' no file can be made: ",
@@ -58,7 +58,7 @@ class PageFile {
         give(place, size);
         TORCH_CHECK(
             false,
-            "offload_to_disk: a saved tensor of ",
+            "save_on_disk: a saved tensor of ",
             size,
             " bytes cannot be written to a file in '",
             folder_,
@@ -76,14 +76,14 @@ class PageFile {
   void read(void* data, int64_t size, int64_t place) const {
     TORCH_CHECK(
         is_mine(),
-        "offload_to_disk: a tensor that was saved before a fork can be read by "
+        "save_on_disk: a tensor that was saved before a fork can be read by "
         "the process that saved it, not by the one that was forked");
     auto* bytes = static_cast<char*>(data);
     for (int64_t done = 0; done < size;) {
       const auto n = pread(file_, bytes + done, size - done, place + done);
       TORCH_CHECK(
           n > 0 || (n < 0 && errno == EINTR),
-          "offload_to_disk: a saved tensor cannot be read again from the file "
+          "save_on_disk: a saved tensor cannot be read again from the file "
           "in '",
           folder_,
           "': ",

@@ -174,7 +174,7 @@ class save_on_cpu(_Hooks):
                 f"save_on_cpu: device_type must be str, but is {type(device_type).__name__}"
             )
         _check("save_on_cpu", only, compose)
-        super().__init__(_C.offload_to_cpu(pin_memory, only, compose), _C.unpack, only)
+        super().__init__(_C.save_on_cpu(pin_memory, only, compose), _C.unpack, only)
 
 
 class save_on_disk(_Hooks):
@@ -207,7 +207,7 @@ class save_on_disk(_Hooks):
         compose: bool = False,
     ) -> None:
         _check("save_on_disk", only, compose)
-        super().__init__(_C.offload_to_disk(os.fsdecode(path), only, compose), _C.unpack, only)
+        super().__init__(_C.save_on_disk(os.fsdecode(path), only, compose), _C.unpack, only)
 
 
 def _check(function: str, only: object, compose: object) -> None:

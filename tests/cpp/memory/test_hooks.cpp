@@ -14,9 +14,9 @@
 #include <sys/resource.h>
 
 using libgrad::compress;
-using libgrad::offload_to_cpu;
-using libgrad::offload_to_disk;
 using libgrad::PackHooks;
+using libgrad::save_on_cpu;
+using libgrad::save_on_disk;
 using libgrad::SavedTensorHooks;
 
 namespace {
@@ -272,11 +272,24 @@ TEST(compress_halves_floats_and_leaves_others) {
       }());
 }
 
-TEST(offload_to_cpu_leaves_tensors_of_the_cpu) {
+TEST(save_on_cpu_leaves_tensors_of_the_cpu) {
   const auto x = vector();
   const auto expected = plain_grad(x);
-  const SavedTensorHooks guard{offload_to_cpu()};
+  const SavedTensorHooks guard{save_on_cpu()};
   EXPECT(torch::equal(plain_grad(x), expected));
+}
+
+TEST(former_names_of_hooks_are_there) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  const EmptyFolder folder;
+  const auto x = vector();
+  const auto expected = plain_grad(x);
+  const SavedTensorHooks guard{libgrad::offload_to_cpu()};
+  EXPECT(torch::equal(plain_grad(x), expected));
+  const SavedTensorHooks inner{libgrad::offload_to_disk(folder.path)};
+  EXPECT(torch::equal(plain_grad(x), expected));
+#pragma GCC diagnostic pop
 }
 
 TEST(tensors_on_the_disk_come_back_as_they_were) {
@@ -289,7 +302,7 @@ TEST(tensors_on_the_disk_come_back_as_they_were) {
   const auto expected = libgrad::grad({make()}, {x, w});
   Tensor loss;
   {
-    const SavedTensorHooks guard{offload_to_disk(folder.path)};
+    const SavedTensorHooks guard{save_on_disk(folder.path)};
     loss = make();
   }
   EXPECT(std::filesystem::is_empty(folder.path));  // it has no name
@@ -304,7 +317,7 @@ TEST(a_full_disk_loses_nothing) {
   const EmptyFolder folder;
   const auto x = torch::randn({1000}, torch::requires_grad());
   const auto expected = grad_of(x.exp().sum(), x);
-  const SavedTensorHooks guard{offload_to_disk(folder.path)};
+  const SavedTensorHooks guard{save_on_disk(folder.path)};
   const auto loss = x.exp().sum();
   rlimit before;
   getrlimit(RLIMIT_FSIZE, &before);
@@ -321,6 +334,6 @@ TEST(a_full_disk_loses_nothing) {
   setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_THROWS(
       c10::Error,
-      "offload_to_disk: path must be a folder",
-      offload_to_disk(folder.path / "none"));
+      "save_on_disk: path must be a folder",
+      save_on_disk(folder.path / "none"));
 }

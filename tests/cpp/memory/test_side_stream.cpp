@@ -12,7 +12,7 @@
 using fake::kFake;
 using fake::Late;
 using fake::Machine;
-using libgrad::offload_to_cpu;
+using libgrad::save_on_cpu;
 using libgrad::SavedTensorHooks;
 using torch::autograd::SavedVariable;
 
@@ -36,7 +36,7 @@ Tensor grad_of(const Tensor& loss, const Tensor& x, bool keep = false) {
 }
 
 SavedVariable pack(const Tensor& tensor) {
-  const SavedTensorHooks guard{offload_to_cpu(/*pin_memory=*/true)};
+  const SavedTensorHooks guard{save_on_cpu(/*pin_memory=*/true)};
   return SavedVariable(tensor, false);
 }
 
@@ -72,7 +72,7 @@ TEST(gradients_are_those_without_hooks) {
     EXPECT(before > waits);  // for what this test reads
     Tensor loss;
     {
-      const SavedTensorHooks guard{offload_to_cpu(true)};
+      const SavedTensorHooks guard{save_on_cpu(true)};
       loss = loss_of(x);
     }
     const auto first = grad_of(loss, x, true);
@@ -217,7 +217,7 @@ TEST(a_tensor_that_is_copied_on_the_side_must_not_be_changed) {
       packed.unpack());
   std::optional<SavedVariable> waits;
   {
-    const SavedTensorHooks guard{offload_to_cpu()};
+    const SavedTensorHooks guard{save_on_cpu()};
     waits.emplace(x, false);
   }
   x.mul_(2);
@@ -234,7 +234,7 @@ TEST(hooks_around_wait_for_what_they_look_at) {
           return seen.emplace_back(tensor.clone());
         },
         [](const Tensor& tensor) { return tensor; }};
-    const SavedTensorHooks guard{offload_to_cpu(true), {.compose = true}};
+    const SavedTensorHooks guard{save_on_cpu(true), {.compose = true}};
     const auto y = (x * 2).exp();
     EXPECT(seen.size() == 1 && seen[0].equal((numbers() * 2).exp()));
     EXPECT(grad_of(y.sum(), x).cpu().equal((numbers() * 2).exp() * 2));
