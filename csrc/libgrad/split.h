@@ -12,33 +12,6 @@
 
 namespace libgrad {
 
-namespace detail {
-
-/// Throws for options that rows in parts do not go with.
-inline void check_split_options(
-    const Call& call, const JacobianOptions& options) {
-  check_matrix_options(call, options);
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      !options.create_graph,
-      call.name,
-      ": `create_graph=True` and `group` (rows in parts) are not supported "
-      "together, as rows from elsewhere have no graph here. Please either set "
-      "`create_graph=False` or leave `group` out.");
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      options.strategy != Strategy::forward &&
-          options.strategy != Strategy::double_reverse,
-      call.name,
-      ": `group` (rows in parts) is only implemented for "
-      "`strategy=\"reverse-mode\"`, as the others compute columns.");
-  TORCH_CHECK(
-      !options.strict,
-      call.name,
-      ": `strict=True` and `group` (rows in parts) are not supported together. "
-      "Please either set `strict=False` or leave `group` out.");
-}
-
-}  // namespace detail
-
 /// The rows of a Jacobian or Hessian: the function has been called, its graph
 /// is kept, and any part of the rows can be computed from it.
 class MatrixRows {

@@ -128,6 +128,12 @@ def test_internals_of_torch_are_in_one_room() -> None:
     assert found == OUTSIDE
 
 
+@pytest.mark.parametrize("door", sorted(DOORS))
+def test_door_shows_what_is_public_and_no_more(door: str) -> None:
+    assert "namespace detail" not in HEADERS[door]
+    assert HEADERS[door].count("\n") <= 250
+
+
 @pytest.mark.parametrize("room", sorted({str(Path(header).parent) for header in HEADERS} - {"."}))
 def test_room_is_small_enough_to_be_read(room: str) -> None:
     files = [header for header in HEADERS if str(Path(header).parent) == room]
