@@ -60,9 +60,15 @@ def _cache_of_load_inline(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests that wait for a compiler behind the others."""
+    """Order the tests that want a fresh Python first, and those that wait for a compiler last."""
     jobs = list(builds.JOBS)
-    items.sort(key=lambda item: max((jobs.index(job) + 1 for job in _jobs_of(item)), default=0))
+
+    def place(item: pytest.Item) -> int:
+        if item.get_closest_marker("fresh"):
+            return -1
+        return max((jobs.index(job) + 1 for job in _jobs_of(item)), default=0)
+
+    items.sort(key=place)
 
 
 def _jobs_of(item: pytest.Item) -> set[str]:

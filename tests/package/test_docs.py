@@ -68,6 +68,7 @@ def compare(blocks: list[Block], outputs: list[str]) -> None:
         pytest.fail("\n\n".join(wrong), pytrace=False)
 
 
+@pytest.mark.fresh  # some warnings are given once
 @pytest.mark.parametrize("page", runnable("python"))
 def test_python_blocks_print_what_they_say(page):
     blocks = runnable("python")[page]
