@@ -21,21 +21,21 @@ HooksPtr make_hooks(PackHooks hooks, SavedTensorHooksOptions options);
 }
 
 struct SavedTensorHooksOptions {
-  /// Which tensors are packed: those for which it returns true. It is told the
-  /// operator that saves, "aten::mul.Tensor", empty where none does, such as in
-  /// a Function, and the tensor. Others are saved as if the hooks were not
-  /// there.
+  /// Selects the tensors to pack: those for which it returns true. `op` is the
+  /// operator that saves `tensor`, such as "aten::mul.Tensor". It is empty if
+  /// no operator does, as in a Function. Other tensors are saved as if the
+  /// hooks were not there.
   std::function<bool(std::string_view op, const at::Tensor& tensor)> only = {};
-  /// The hooks around these ones pack what these make of a tensor: where it is
-  /// a tensor, or a std::pair of one and something.
+  /// The outer hooks pack what these hooks return, if it is a tensor or a
+  /// std::pair of a tensor and something else.
   bool compose = false;
 };
 
-/// A hook that packs a tensor, and the one that unpacks what it made.
+/// A pack hook and its unpack hook.
 ///
-/// `pack` takes a tensor, detached, and returns anything; `unpack` takes that
-/// and returns the tensor. What is returned lives as long as the graph needs
-/// it. Both may be called by any thread, `unpack` by several at once.
+/// `pack` takes a tensor, detached, and returns any value. `unpack` takes that
+/// value and returns the tensor. The value lives as long as the graph needs it.
+/// Any thread may call both, and several threads may call `unpack` at once.
 class PackHooks {
  public:
   template <class Pack, class Unpack>
@@ -57,16 +57,16 @@ inline HooksPtr make_hooks(PackHooks hooks, SavedTensorHooksOptions options) {
 
 }  // namespace detail
 
-/// While it lives, tensors that this thread, and threads that work for it,
-/// save for backward are packed. Also in a process without Python.
+/// Packs the tensors that this thread, and threads that work for it, save for
+/// backward while this object lives. Works in a process without Python, too.
 ///
 ///     libgrad::SavedTensorHooks guard{
 ///         [](const at::Tensor& t) { return t.to(at::kHalf); },
 ///         [](const at::Tensor& t) { return t.to(at::kFloat); }};
 ///
-/// Of hooks inside each other, Python's among them, the innermost are used.
-/// To be destroyed by the thread that made it, the innermost first. Throws
-/// where torch refuses hooks, with its message.
+/// Of nested hooks, Python's among them, the innermost are used. To be
+/// destroyed by the thread that made it, the innermost first. Throws where
+/// torch refuses hooks, with torch's message.
 ///
 /// Source: torch.autograd.graph.saved_tensors_hooks.
 class SavedTensorHooks {
@@ -94,8 +94,9 @@ class SavedTensorHooks {
   std::optional<detail::PushedHooks> pushed_;
 };
 
-/// Hooks that keep floating-point tensors in `dtype`, when that is smaller:
-/// half the memory for kBFloat16 or kHalf, and gradients of that precision.
+/// Hooks that keep floating-point tensors in `dtype`, if that is smaller:
+/// kBFloat16 and kHalf take half the memory, and give gradients of that
+/// precision.
 ///
 ///     libgrad::SavedTensorHooks guard{libgrad::compress(at::kBFloat16)};
 inline PackHooks compress(at::ScalarType dtype) {
@@ -117,16 +118,18 @@ inline PackHooks compress(at::ScalarType dtype) {
       }};
 }
 
-/// Hooks that keep tensors in the memory of the host. With `pin_memory` they
-/// are copied into pinned memory by another stream, one for each device, while
-/// the program and its stream go on; in backward that stream waits for what
-/// comes back. Without an accelerator they are copied all the same. Else
-/// tensors of the CPU stay what they are.
+/// Hooks that keep tensors in the memory of the host. Without `pin_memory`,
+/// tensors of the CPU stay as they are.
 ///
-/// A tensor that another stream copies must not be changed in place before
-/// backward, which throws c10::Error then, as without hooks; and its memory on
-/// the device is free for others once it is copied. When a graph of the device
-/// is captured, and for memory that is not of the device's own allocator, the
+/// With `pin_memory`, tensors are copied into pinned memory by a side stream,
+/// one for each device, while the program and its current stream go on. In
+/// backward the current stream waits for the copies back. Without an
+/// accelerator the tensors are copied all the same.
+///
+/// A tensor that the side stream copies must not be changed in place before
+/// backward, which throws c10::Error then, as without hooks. Its memory on the
+/// device is free for others once it is copied. While a graph of the device is
+/// captured, and for memory that is not of the device's own allocator, the
 /// current stream copies, and the host does not wait either.
 ///
 /// Source: torch.autograd.graph.save_on_cpu.
@@ -145,14 +148,14 @@ inline PackHooks offload_to_cpu(bool pin_memory = false) {
 }
 
 /// Hooks that keep tensors in a file in the folder `path`: for graphs that are
-/// larger than the memory. The file has no name, so it is gone when the graph
-/// is, and when the process ends, however it does. Sparse and nested tensors,
-/// quantized ones, those of subclasses and those without elements stay what
+/// larger than the memory. The file has no name, so it is gone once the graph
+/// is, or once the process has ended, however it ends. Sparse, nested and
+/// quantized tensors, those of subclasses and those without elements stay as
 /// they are.
 ///
-/// Throws c10::Error when `path` is no folder that can be written to, and, out
-/// of the operator that saves, when there is no more room; nothing that was
-/// saved before is lost.
+/// Throws c10::Error when `path` is not a folder that can be written to. An
+/// operator that saves a tensor throws c10::Error when there is no more room;
+/// nothing that was saved before is lost.
 inline PackHooks offload_to_disk(const std::filesystem::path& path) {
   const auto files = std::make_shared<detail::PageFiles>(path.string());
   return {

@@ -38,8 +38,8 @@ inline int64_t revolve_steps(int64_t steps, int64_t states) {
   return all.repeats * steps - all.before;
 }
 
-/// The number of `steps` in front of the state that is kept next, of at least
-/// two. Those steps run once more. At the best cut the steps in front take
+/// How many of `steps`, two or more, come in front of the state that is kept
+/// next. Those steps run once more. At the best cut the steps in front take
 /// r - 1 repeats, and the steps behind, with one state less, take r.
 inline int64_t revolve_cut(int64_t steps, int64_t states) {
   const Revolve all(steps, states);
