@@ -190,7 +190,7 @@ class ChainMeasure {
     const auto peak = watch.peak() - next.value_or(0);
     const auto least = costs.saved_bytes + bytes_ + costs.input_bytes;
     costs.backward_bytes = std::max<int64_t>(peak - least, 0);
-    // If this backward unpacks nothing, that of the predecessor is the first to
+    // If this backward unpacks nothing, the predecessor's is the first to
     // unpack. The gradient of this function's input and the predecessor's
     // pending gradients wait then.
     int64_t waiting = 0;

@@ -23,9 +23,9 @@ struct CheckpointOptions {
   bool early_stop = true;
   /// More devices whose random numbers are drawn again.
   std::vector<c10::Device> devices = {};
-  /// Names. The tensors that the function gives one of them with
-  /// `libgrad::name` are kept, and not computed again. A name that the function
-  /// does not use has no effect.
+  /// The names of tensors to keep. A tensor that the function gives such a name
+  /// with `libgrad::name` is kept, and not computed again. A name that the
+  /// function does not use has no effect.
   std::vector<std::string> save = {};
   /// The same, but the tensors are kept in the memory of the host.
   std::vector<std::string> offload = {};

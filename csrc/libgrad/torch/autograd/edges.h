@@ -99,7 +99,7 @@ inline bool in_range(const Edge& edge) {
   return edge.is_valid() && edge.input_nr < edge.function->num_inputs();
 }
 
-/// What the node behind `edge` knows of the gradient it expects.
+/// The metadata of the gradient that the node of `edge` expects.
 inline const torch::autograd::InputMetadata& metadata(const Edge& edge) {
   return edge.function->input_metadata(edge.input_nr);
 }
