@@ -1,4 +1,4 @@
-/// libgrad/chain.h -- a chain of functions with the best checkpoints for a
+/// libgrad/chain.h -- runs a chain of functions with the best checkpoints for a
 /// budget of memory.
 
 #pragma once
@@ -9,16 +9,17 @@
 
 namespace libgrad {
 
-/// What each of `functions` costs, which take what the one in front returns.
+/// Measures what each of `functions` costs. Each takes the result of its
+/// predecessor.
 ///
-/// Each runs forward twice, one run to get warm, and backward once, alone and
-/// with its own input. Nothing of the program changes by that: gradients go
-/// nowhere, and random numbers are drawn as if there had been none. What
-/// functions themselves change, such as the statistics of a normalization, they
-/// change here, too.
+/// Each function runs forward twice, once to get warm, and backward once, alone
+/// and with its own input. Nothing else in the program changes: gradients go
+/// nowhere, and random numbers are drawn as if nothing had run (with
+/// `preserve_rng_state`). What functions themselves change, such as the
+/// statistics of a normalization, they change here, too.
 ///
-/// Throws c10::Error where a function returns no tensor, while a profiler is
-/// on, in inference mode, and inside a transform of torch.func.
+/// Throws c10::Error when a function returns no tensor, while a profiler is on,
+/// in inference mode, and inside a transform of torch.func.
 inline ChainCosts measure_chain(
     const std::vector<std::function<at::Tensor(const at::Tensor&)>>& functions,
     const at::Tensor& input,
@@ -26,7 +27,7 @@ inline ChainCosts measure_chain(
   return detail::measure(functions, input, options);
 }
 
-/// The smallest budget, in bytes, that a chain can do with.
+/// The smallest budget, in bytes, that a chain can run in.
 inline int64_t smallest_budget(const ChainCosts& costs) {
   const detail::ChainNeeds needs(costs);
   return needs.always() + detail::LeastMemory(needs).of(0, needs.size());
@@ -39,14 +40,14 @@ inline int64_t largest_budget(const ChainCosts& costs) {
   return needs.always() + detail::peak_of(parts, needs.size(), needs);
 }
 
-/// The schedule that takes the least time of all that fit into `budget` bytes,
-/// and are made of checkpoints inside of each other: one that is kept is kept
-/// until backward has used it. Where sizes have no common divisor that is large
-/// enough they count in steps of about a thousandth of the budget, for 200
-/// functions of a three-hundredth, and it is the best but for that.
+/// The fastest schedule of nested checkpoints that fits into `budget` bytes: a
+/// checkpoint that is kept is kept until backward has used it. Sizes are
+/// counted in units of their greatest common divisor. Where this divisor is too
+/// small, the unit is about a thousandth of the budget (a three-hundredth for
+/// 200 functions), and the schedule is the fastest but for that rounding.
 ///
-/// Throws c10::ValueError where a cost is negative, there is no function or
-/// more than 200, or the budget is too small; it says which one would do.
+/// Throws c10::ValueError when a cost is negative, there is no function or more
+/// than 200, or the budget is too small; the error says which budget would do.
 ///
 /// Source: Beaumont et al. 2019, Optimal checkpointing for heterogeneous
 /// chains: how to train deep neural networks with limited memory.
@@ -55,17 +56,19 @@ inline ChainPlan plan_chain(const ChainCosts& costs, int64_t budget) {
 }
 
 /// Runs `functions`, one after the other, so that what they allocate in forward
-/// and backward stays within a budget, and takes as little time as it can then:
+/// and backward stays within a budget. It takes the fastest schedule that
+/// `plan_chain` finds:
 ///
 ///     auto y = libgrad::checkpoint_optimal(
 ///         layers, x, libgrad::ChainBudget{.bytes = 200 << 20});
 ///
-/// What counts is all that is there at a time and was not before: checkpoints,
-/// saved tensors, gradients on their way, work space, and the output with its
-/// gradient, of the device of `input`; not the `.grad` of parameters. It holds
-/// for a backward that does not keep the graph, on what functions save where
-/// hooks on saved tensors see it, for costs as they were measured: functions
-/// that need more memory another time need more here, too.
+/// The budget counts what is allocated at a time and was not before, on the
+/// device of `input`: checkpoints, saved tensors, gradients on their way, work
+/// space, and the output with its gradient. It does not count the `.grad` of
+/// parameters. It holds for a backward that does not keep the graph, for what
+/// functions save where hooks on saved tensors see it, and for costs as they
+/// were measured: functions that need more memory another time need more here,
+/// too.
 ///
 /// Throws as `plan_chain` and `measure_chain`.
 ///

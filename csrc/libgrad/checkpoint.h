@@ -1,4 +1,5 @@
-/// libgrad/checkpoint.h -- forward again, instead of keeping what it saved.
+/// libgrad/checkpoint.h -- runs forward again in backward, instead of keeping
+/// what it saved.
 
 #pragma once
 
@@ -10,21 +11,21 @@ namespace libgrad {
 
 using torch::autograd::variable_list;
 
-/// `function(inputs)`. Its graph keeps the inputs, and none of the tensors that
-/// `function` saves for backward: backward runs `function` again, once for each
-/// time that it goes through, and has them then.
+/// Returns `function(inputs)`. The graph keeps the inputs, and none of the
+/// tensors that `function` saves for backward. Backward recomputes them: it
+/// runs `function` again, once each time that it goes through the graph.
 ///
 ///     auto y = libgrad::checkpoint(
 ///         [&](const at::Tensor& x) { return layer(x); }, x);
 ///
 /// It works with grad, with backward of backward, for a graph that is kept and
 /// run again, and inside another checkpoint. Random numbers and autocast are
-/// those of forward, gradients the same bits as without checkpoint.
+/// those of forward. Gradients have the same bits as without checkpoint.
 ///
-/// `function` must do the same each time: c10::Error out of backward when it
-/// saves other tensors than in forward, or when an input was changed in place
-/// meanwhile. It must not change its inputs, and may use other tensors, such as
-/// parameters. It is run by the thread that runs backward.
+/// `function` must do the same each time. Backward throws c10::Error when the
+/// rerun saves other tensors than forward, or when an input was changed in
+/// place meanwhile. `function` must not change its inputs. It may use other
+/// tensors, such as parameters. The thread that runs backward runs it again.
 ///
 /// Source: torch.utils.checkpoint.checkpoint(use_reentrant=False); Chen et al.
 /// 2016, Training Deep Nets with Sublinear Memory Cost.
@@ -48,9 +49,9 @@ inline at::Tensor checkpoint(
       options)[0];
 }
 
-/// Runs `functions`, one after the other, in `segments` of the same length, of
-/// which the last keeps what it saves and may be longer: backward goes through
-/// it first.
+/// Runs `functions`, one after the other, cut into `segments` of the same
+/// length. Each segment but the last is a checkpoint. The last one keeps what
+/// it saved, since backward goes through it first, and may be longer.
 ///
 /// Throws c10::Error unless there are 1 to functions.size() segments.
 ///
@@ -85,10 +86,11 @@ inline at::Tensor checkpoint_sequential(
   return part((segments - 1) * size, count)(input);
 }
 
-/// Runs `functions`, one after the other, so that `slots` of their inputs at
-/// most, besides `input`, are kept at a time, and what one function saves; of
-/// all schedules for that memory, with the fewest runs, if each function takes
-/// the same time. For n functions these are
+/// Runs `functions`, one after the other, and keeps at most `slots` of their
+/// inputs at a time, besides `input` and what one function saves. Of all
+/// schedules for that memory this one has the fewest runs, which takes the
+/// least time if all functions take the same. For n functions the number of
+/// runs is
 ///
 ///     n + r n - C(slots + 1 + r, r - 1),
 ///
@@ -96,8 +98,8 @@ inline at::Tensor checkpoint_sequential(
 /// with 3 slots, 220 with 5, and 179 with 10. <libgrad/chain.h> has the same
 /// for a budget of bytes and functions that differ.
 ///
-/// Throws c10::Error when there is no function, less than no slot, or no slot
-/// for more than 1,000 functions.
+/// Throws c10::Error when there is no function, when `slots` is negative, and
+/// when `slots` is 0 for more than 1,000 functions.
 ///
 /// Source: Griewank and Walther 2000, Algorithm 799: Revolve.
 inline at::Tensor checkpoint_optimal(

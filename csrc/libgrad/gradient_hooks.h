@@ -1,4 +1,4 @@
-/// libgrad/gradient_hooks.h -- hooks on gradients, of tensors, nodes and
+/// libgrad/gradient_hooks.h -- hooks on the gradients of tensors, nodes and
 /// leaves.
 
 #pragma once
@@ -10,14 +10,14 @@
 
 namespace libgrad {
 
-/// Calls `hook` with the gradient of `tensor`, in each backward that computes
-/// it. What it returns, if it returns a defined tensor, takes its place.
+/// Calls `hook` with the gradient of `tensor` in each backward that computes
+/// it. If `hook` returns a defined tensor, that replaces the gradient.
 ///
 ///     auto handle = libgrad::register_hook(
 ///         x, [](const at::Tensor& gradient) { return gradient * 2; });
 ///     handle.remove();
 ///
-/// Hooks of a tensor run in the order in which they were registered. Throws
+/// The hooks of a tensor run in the order in which they were registered. Throws
 /// c10::Error when `tensor` does not require grad.
 ///
 /// Source: at::Tensor::register_hook.
@@ -33,8 +33,8 @@ RemovableHandle register_hook(const at::Tensor& tensor, Hook hook) {
       list->add(detail::with_result<at::Tensor, at::Tensor>(std::move(hook)))};
 }
 
-/// Calls `hook` with the gradients that `node` takes, before it runs; what it
-/// returns, if it returns a list that is not empty, takes their place.
+/// Calls `hook` with the gradients that `node` takes, before `node` runs. If
+/// `hook` returns a list that is not empty, that replaces them.
 ///
 /// Source: torch.autograd.graph.Node.register_prehook.
 template <class Hook>
@@ -48,9 +48,8 @@ RemovableHandle register_prehook(torch::autograd::Node& node, Hook hook) {
           detail::with_result<variable_list, variable_list>(std::move(hook)))};
 }
 
-/// Calls `hook` with the gradients that `node` computed and those that it took;
-/// what it returns, if it returns a list that is not empty, takes the place of
-/// the first.
+/// Calls `hook` with the gradients that `node` computed and those that it took.
+/// If `hook` returns a list that is not empty, that replaces the computed ones.
 ///
 /// Source: torch.autograd.graph.Node.register_hook.
 template <class Hook>
@@ -65,13 +64,13 @@ RemovableHandle register_hook(torch::autograd::Node& node, Hook hook) {
               std::move(hook)))};
 }
 
-/// Calls `hook` with `leaf` after a backward has added to its `.grad`, which
-/// may be used and reset there.
+/// Calls `hook` with `leaf` after a backward has added to the leaf's `.grad`,
+/// which the hook may use and reset.
 ///
-/// The hooks that torch's Python registered before run first; when Python
-/// registers its first one afterwards, it takes the place of these: torch has
-/// one place for both. Throws c10::Error when `leaf` does not require grad or
-/// is no leaf.
+/// Torch has one place for these hooks. Those that torch's Python registered
+/// before run first. When Python registers its first one afterwards, that
+/// replaces these. Throws c10::Error when `leaf` does not require grad or is no
+/// leaf.
 ///
 /// Source: torch.Tensor.register_post_accumulate_grad_hook.
 template <class Hook>
@@ -90,12 +89,12 @@ RemovableHandle register_post_accumulate_grad_hook(
 
 /// When a hook on several tensors runs.
 enum class MultiGradMode {
-  kAll,  // when all gradients are there that this backward computes
-  kAny,  // when the first one is there
+  kAll,  // when all gradients that this backward computes have arrived
+  kAny,  // when the first one has arrived
 };
 
 /// Calls `hook` once in each backward, with a list of the gradients of
-/// `tensors`, of which those are undefined that are not there (yet).
+/// `tensors`. Those that have not arrived (yet) are undefined.
 ///
 /// Throws c10::Error when there is no tensor, or one does not require grad.
 ///

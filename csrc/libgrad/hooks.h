@@ -14,16 +14,16 @@
 
 namespace libgrad {
 
-/// While it lives, tensors that this thread, and threads that work for it,
-/// save for backward are packed. Also in a process without Python.
+/// Packs the tensors that this thread, and threads that work for it, save for
+/// backward while this object lives. Works in a process without Python, too.
 ///
 ///     libgrad::SavedTensorHooks guard{
 ///         [](const at::Tensor& t) { return t.to(at::kHalf); },
 ///         [](const at::Tensor& t) { return t.to(at::kFloat); }};
 ///
-/// Of hooks inside each other, Python's among them, the innermost are used.
-/// To be destroyed by the thread that made it, the innermost first. Throws
-/// where torch refuses hooks, with its message.
+/// Of nested hooks, Python's among them, the innermost are used. To be
+/// destroyed by the thread that made it, the innermost first. Throws where
+/// torch refuses hooks, with torch's message.
 ///
 /// Source: torch.autograd.graph.saved_tensors_hooks.
 class SavedTensorHooks {
@@ -51,8 +51,9 @@ class SavedTensorHooks {
   std::optional<detail::PushedHooks> pushed_;
 };
 
-/// Hooks that keep floating-point tensors in `dtype`, when that is smaller:
-/// half the memory for kBFloat16 or kHalf, and gradients of that precision.
+/// Hooks that keep floating-point tensors in `dtype`, if that is smaller:
+/// kBFloat16 and kHalf take half the memory, and give gradients of that
+/// precision.
 ///
 ///     libgrad::SavedTensorHooks guard{libgrad::compress(at::kBFloat16)};
 inline PackHooks compress(at::ScalarType dtype) {
@@ -74,16 +75,18 @@ inline PackHooks compress(at::ScalarType dtype) {
       }};
 }
 
-/// Hooks that keep tensors in the memory of the host. With `pin_memory` they
-/// are copied into pinned memory by another stream, one for each device, while
-/// the program and its stream go on; in backward that stream waits for what
-/// comes back. Without an accelerator they are copied all the same. Else
-/// tensors of the CPU stay what they are.
+/// Hooks that keep tensors in the memory of the host. Without `pin_memory`,
+/// tensors of the CPU stay as they are.
 ///
-/// A tensor that another stream copies must not be changed in place before
-/// backward, which throws c10::Error then, as without hooks; and its memory on
-/// the device is free for others once it is copied. When a graph of the device
-/// is captured, and for memory that is not of the device's own allocator, the
+/// With `pin_memory`, tensors are copied into pinned memory by a side stream,
+/// one for each device, while the program and its current stream go on. In
+/// backward the current stream waits for the copies back. Without an
+/// accelerator the tensors are copied all the same.
+///
+/// A tensor that the side stream copies must not be changed in place before
+/// backward, which throws c10::Error then, as without hooks. Its memory on the
+/// device is free for others once it is copied. While a graph of the device is
+/// captured, and for memory that is not of the device's own allocator, the
 /// current stream copies, and the host does not wait either.
 ///
 /// Source: torch.autograd.graph.save_on_cpu.
@@ -102,14 +105,14 @@ inline PackHooks save_on_cpu(bool pin_memory = false) {
 }
 
 /// Hooks that keep tensors in a file in the folder `path`: for graphs that are
-/// larger than the memory. The file has no name, so it is gone when the graph
-/// is, and when the process ends, however it does. Sparse and nested tensors,
-/// quantized ones, those of subclasses and those without elements stay what
+/// larger than the memory. The file has no name, so it is gone once the graph
+/// is, or once the process has ended, however it ends. Sparse, nested and
+/// quantized tensors, those of subclasses and those without elements stay as
 /// they are.
 ///
-/// Throws c10::Error when `path` is no folder that can be written to, and, out
-/// of the operator that saves, when there is no more room; nothing that was
-/// saved before is lost.
+/// Throws c10::Error when `path` is not a folder that can be written to. An
+/// operator that saves a tensor throws c10::Error when there is no more room;
+/// nothing that was saved before is lost.
 inline PackHooks save_on_disk(const std::filesystem::path& path) {
   const auto files = std::make_shared<detail::PageFiles>(path.string());
   return {

@@ -7,12 +7,13 @@
 
 namespace libgrad {
 
-/// Calls `tensor` by a name, and returns it. Checkpoints around keep it when
-/// their `save` or `offload` has the name, and `graph` shows it.
+/// Gives `tensor` a name, and returns it. Checkpoints around this call keep the
+/// tensor when their `save` or `offload` has the name, and `graph` shows the
+/// name.
 ///
 ///     auto scores = libgrad::name(q.matmul(k), "attn_scores");
 ///
-/// A tensor has one name, the last one; several tensors may have the same.
+/// A tensor has one name, the last one; several tensors may have the same name.
 ///
 /// Throws c10::Error when `tensor` is not defined or `name` is empty.
 ///

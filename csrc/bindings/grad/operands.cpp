@@ -34,7 +34,8 @@ bool has_attribute(py::handle object, const char* name) {
   return false;
 }
 
-/// One operand and no sequence: a tensor, what torch takes for one, an edge.
+/// True for a single operand: a tensor, an object that torch takes for one, or
+/// an edge.
 bool is_single(py::handle object) {
   return !is_plain_sequence(object) &&
          (THPVariable_Check(object.ptr()) ||

@@ -25,13 +25,13 @@ class Operands {
 
   bool has_edges() const { return has_edges_; }
 
-  /// True when there is nothing but tensors, none of a subclass.
+  /// True when all operands are tensors, and none is of a subclass.
   bool plain() const { return plain_; }
 
-  /// The tensors; undefined where there is an edge.
+  /// The operands as tensors; undefined where an operand is an edge.
   libgrad::variable_list tensors() const;
 
-  /// All of them as edges, those of `tensors` by `edge_of`.
+  /// The operands as edges: those of `tensors` by `edge_of`.
   libgrad::edge_list edges(
       const libgrad::variable_list& tensors,
       libgrad::Edge (*edge_of)(const at::Tensor&)) const;
@@ -47,8 +47,8 @@ class Operands {
   void add(PyObject* item);
 
   libgrad::detail::Objects items_;
-  py::object owner_;  // of items_, when they are not the argument itself
-  py::object keys_;   // of the argument, when it is a dict
+  py::object owner_;  // of the items, unless the argument is the only one
+  py::object keys_;   // of the argument, if it is a dict
   bool has_edges_ = false;
   bool plain_ = true;
   const char* function_;
@@ -59,8 +59,7 @@ class Operands {
 bool overridden(const Operands& outputs, const Operands& inputs);
 
 /// The vectors of a vector-Jacobian product: None, a tensor, or a sequence of
-/// tensors and None, one for each of the `outputs`. No vectors at all for null
-/// and None.
+/// tensors and None, one for each of the `outputs`. Empty for null and None.
 libgrad::variable_list read_seeds(
     py::handle object, const libgrad::detail::Call& call, size_t outputs);
 

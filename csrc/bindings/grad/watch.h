@@ -1,17 +1,17 @@
-/// Calls of the engine that somebody in Python wants to run himself.
+/// Calls of the engine that Python code wants to run itself.
 
 #pragma once
 
 #include "bindings/bindings.h"
 
-/// Offers the call to what `watch_engine` set, as watch(function, *args);
-/// nothing when there is nothing set, or that is who calls. Otherwise what it
-/// returned; null with an error.
+/// Passes the call to the watch that `watch_engine` set, as
+/// watch(function, *args). Returns its result, null with an error; nothing if
+/// no watch is set, or if the watch itself makes the call.
 std::optional<PyObject*> call_watch(
     PyObject* function,
     PyObject* const* args,
     Py_ssize_t positional,
     PyObject* keywords);
 
-/// Lets `watch` run all calls of `grad` and `backward`; None for nobody.
+/// Lets `watch` run all calls of `grad` and `backward`; None removes the watch.
 void watch_engine(py::object watch);

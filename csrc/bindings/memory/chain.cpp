@@ -12,7 +12,8 @@ using libgrad::StepCosts;
 
 namespace {
 
-/// Sets a field of each function to what `values` has, where it has any.
+/// Sets a field of each function's costs to its entry of `values`, if they are
+/// given.
 template <class Value>
 void set(
     std::vector<StepCosts>& steps,
@@ -72,7 +73,7 @@ py::tuple values_of(const ChainCosts& costs) {
   return values;
 }
 
-/// All that it is made of.
+/// The arguments that make `costs` again.
 py::tuple arguments_of(const ChainCosts& costs) {
   return py::make_tuple(
       values_of<&StepCosts::seconds>(costs),

@@ -11,10 +11,10 @@ using torch::autograd::variable_list;
 
 namespace {
 
-/// A call of Python that is made again with other tensors.
+/// A Python call that is made again with other tensors.
 struct Call {
   Object again;
-  Object args;  // None for tensors
+  Object args;  // None in the places of tensors
   Object kwargs;
   std::vector<size_t> places;  // of tensors in `args`
 
@@ -33,7 +33,7 @@ struct Call {
   }
 };
 
-/// Devices of tensors in lists, tuples and dicts.
+/// Adds the devices of tensors in lists, tuples and dicts.
 void add_devices(py::handle value, std::vector<c10::Device>& devices) {
   if (THPVariable_Check(value.ptr())) {
     devices.push_back(THPVariable_Unpack(value.ptr()).device());

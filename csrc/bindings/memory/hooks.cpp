@@ -12,8 +12,8 @@ using libgrad::detail::HooksPtr;
 
 namespace {
 
-/// Hooks on torch's stack, which calls them as it calls those of Python where
-/// no tensor is saved for them in C++: torch.compile does.
+/// Hooks of C++ as a Python object on torch's stack. Torch calls the object as
+/// a pack hook where Python packs the tensor, as torch.compile does.
 struct PythonHooks {
   explicit PythonHooks(HooksPtr hooks) : hooks(std::move(hooks)) {}
   PythonHooks(PythonHooks&&) = default;
@@ -21,18 +21,19 @@ struct PythonHooks {
   ~PythonHooks() { ++gone; }
 
   HooksPtr hooks;
-  static inline std::atomic<uint64_t> gone = 0;  // how many of all
+  static inline std::atomic<uint64_t> gone = 0;  // number of destroyed objects
 };
 
-/// Between `__enter__` and `__exit__`.
+/// Holds a CurrentOpScope from `__enter__` to `__exit__`.
 struct OpWatch {
   std::optional<libgrad::detail::CurrentOpScope> watch;
 };
 
 PyTypeObject* type_of_hooks = nullptr;
 
-/// Those of an object are remembered for the next tensor, without the GIL,
-/// until one that could have its address is gone.
+/// The hooks of an entry of the stack. Each thread remembers the hooks of its
+/// last entry, so that the next tensor does not need the GIL. It looks again
+/// once any PythonHooks was destroyed: a new object may have the old address.
 HooksPtr find_hooks(const libgrad::detail::HookSlot::Entry& entry) {
   thread_local PyObject* recent = nullptr;
   thread_local uint64_t gone = 0;
@@ -53,11 +54,11 @@ HooksPtr find_hooks(const libgrad::detail::HookSlot::Entry& entry) {
   return hooks.lock();
 }
 
-/// Hooks of C++ as objects that torch's Python may look at.
+/// An entry for hooks of C++ that torch's Python may look at.
 libgrad::detail::HookSlot::Entry stack_entry(HooksPtr hooks) {
   const py::gil_scoped_acquire gil;
   static const auto& unpack = *new py::object(
-      py::module_::import("libgrad._C").attr("unpack"));  // never let go
+      py::module_::import("libgrad._C").attr("unpack"));  // never released
   return {
       c10::SafePyObject(
           py::cast(PythonHooks(std::move(hooks))).release().ptr(),
@@ -67,7 +68,7 @@ libgrad::detail::HookSlot::Entry stack_entry(HooksPtr hooks) {
           getPyInterpreter())};
 }
 
-/// What a pack hook of Python returned: a tensor, or something else.
+/// What a Python pack hook returned: a tensor, or another object.
 using Value = std::pair<at::Tensor, Object>;
 
 PackHooks hooks_of_callables(py::object pack, py::object unpack) {

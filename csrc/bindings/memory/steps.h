@@ -1,4 +1,4 @@
-/// Functions of Python that checkpoints run.
+/// Python functions that checkpoints run.
 
 #pragma once
 
@@ -22,7 +22,7 @@ inline void refuse_checkpoint(const std::string& text) {
 
 using Steps = std::vector<std::function<at::Tensor(const at::Tensor&)>>;
 
-/// Each of `functions` as one of C++; `caller` is for its error.
+/// Each of `functions` as a C++ function; `caller` is named in its error.
 inline Steps steps_of(
     const std::vector<py::object>& functions, const char* caller) {
   Steps steps;

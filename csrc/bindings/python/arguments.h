@@ -83,7 +83,8 @@ class ArgumentSpec {
   std::array<PyObject*, N> names_;
 };
 
-/// The definition of a function that takes its arguments as `ArgumentSpec` does.
+/// The definition of a function that takes its arguments as `ArgumentSpec`
+/// does.
 inline PyMethodDef fast_method(
     const char* name,
     PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*)) {
@@ -94,8 +95,8 @@ inline PyMethodDef fast_method(
       nullptr};
 }
 
-/// Puts the function `def` into `m`; it says of itself that it is from
-/// `module`. `def` must outlive Python.
+/// Puts the function `def` into `m`, with `module` as its `__module__`. `def`
+/// must outlive Python.
 inline void define(
     py::module_& m,
     const char* name,

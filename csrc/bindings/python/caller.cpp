@@ -35,8 +35,8 @@ std::string_view file_of(PyCodeObject* code) {
   return {text, static_cast<size_t>(size)};
 }
 
-/// Which code is that of a library. Code that was seen stays alive: places
-/// point at it, and it is known again by its address without the GIL.
+/// Tells which code belongs to a library. Code that was seen is kept alive:
+/// places point to it, and its address identifies it without the GIL.
 class Libraries {
  public:
   /// With the GIL.
@@ -116,7 +116,7 @@ std::pair<std::string, int32_t> describe(const Place& place) {
   return {std::string(file_of(code)), PyCode_Addr2Line(code, place.at)};
 }
 
-/// What the frames that are met, from the innermost on, say of the caller.
+/// Finds the caller among the frames that it is shown, the innermost first.
 class Search {
  public:
   /// Returns true at the user's line.
@@ -143,7 +143,7 @@ class Search {
   const void* innermost_ = nullptr;
 };
 
-/// Goes through the frames as the interpreter tells of them.
+/// Shows `search` the frames by means of the interpreter's functions.
 void search_by_interpreter(Search& search) {
   const Gil gil;
   auto frame = py::reinterpret_borrow<py::object>(

@@ -1,4 +1,4 @@
-/// Where a thread of Python stands, for <libgrad/record.h>.
+/// The line of the program that a Python thread is at, for <libgrad/record.h>.
 
 #pragma once
 
@@ -7,14 +7,14 @@
 #include <string>
 #include <vector>
 
-/// Code in these folders is that of libraries, below whose calls the user's
-/// line is. Needs the GIL.
+/// Sets the folders whose code belongs to libraries. Needs the GIL.
 void set_libraries(std::vector<std::string> folders);
 
-/// The innermost line of this thread that is not a library's; where there is no
-/// such line the innermost one. With or without the GIL. `library` becomes the
-/// innermost call, where that is a library's.
+/// The innermost line of this thread that is not a library's; the innermost
+/// line of all if there is none. With or without the GIL. Unless `library` is
+/// null, sets `*library` to the innermost call if that is a library's, else to
+/// null.
 libgrad::detail::Place place_of_caller(const void** library);
 
-/// "torch.nn.functional.relu" for a call that `place_of_caller` told of.
+/// "torch.nn.functional.relu", for a call that `place_of_caller` found.
 std::string name_of_library_call(const void* library);

@@ -1,12 +1,12 @@
-/// The calls of Python that a thread is in, read without the GIL.
+/// The Python frames of a thread, read without the GIL.
 
 #pragma once
 
 #include <Python.h>
 
-/// Goes through the frames of this thread, the innermost first. Only what the
-/// thread itself is running is read, which nobody else changes, and no count
-/// of references: the code of a frame is alive as long as the frame is.
+/// Goes through the frames of this thread, the innermost first. It reads only
+/// what the thread itself is running, which no other thread changes. It touches
+/// no reference count: the code of a frame lives as long as the frame.
 ///
 /// Relies on CPython's internal layout of frames (3.10 to 3.13, with the GIL);
 /// `frames_can_be_read` compares it with what the interpreter says.
@@ -23,6 +23,6 @@ class Frames {
   void* frame_;
 };
 
-/// True when `Frames` sees what the interpreter does. Needs the GIL, and a
+/// True when `Frames` sees the same as the interpreter. Needs the GIL, and a
 /// Python function that is running.
 bool frames_can_be_read();

@@ -6,7 +6,7 @@
 
 #include <memory>
 
-/// Any thread may let it go.
+/// A Python object that any thread may release.
 using Object = std::shared_ptr<py::object>;
 
 inline Object keep(py::object object) {

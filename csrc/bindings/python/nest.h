@@ -12,20 +12,21 @@
 /// (dicts, lists and tuples in one another). Needs the GIL.
 class Nest {
  public:
-  /// Reads `object`, the `what` of `function`; TypeError for anything else.
+  /// Reads `object`, the `what` of `function`. Throws TypeError if it is no
+  /// nest.
   static Nest read(py::handle object, const char* function, const char* what);
 
   const torch::autograd::variable_list& tensors() const { return tensors_; }
 
-  /// The tensors; only their grouping stays.
+  /// Moves the tensors out; the grouping stays.
   torch::autograd::variable_list take() { return std::move(tensors_); }
 
   /// True for a tensor that stands alone.
   bool is_single() const { return kind_ == Kind::single; }
 
-  /// `object`, the `what` of `function`, which is to be grouped in the same
-  /// way: its tensors in the order of these. One tensor may stand for a tuple
-  /// of one and the other way round.
+  /// Reads `object`, the `what` of `function`, which must be grouped in the
+  /// same way. Returns its tensors in the order of these. One tensor may stand
+  /// for a tuple of one, and the other way round.
   torch::autograd::variable_list read_alike(
       py::handle object, const char* function, const char* what) const;
 

@@ -38,7 +38,8 @@ inline py::tuple to_tuple(const Objects& objects) {
   return tuple;
 }
 
-/// What is used of torch's Python modules; looked up once, never released.
+/// The objects of torch's Python modules that are used here; looked up once,
+/// never released.
 struct TorchObjects {
   py::object graph = py::module_::import("torch.autograd.graph");
   py::object gradient_edge = graph.attr("GradientEdge");
@@ -94,8 +95,8 @@ NodePtr node_of(const Function& function) {
   }
 }
 
-/// The number in a Python GradientEdge; one that is out of range for any node
-/// for what no uint32 can hold.
+/// The output_nr of a Python GradientEdge. A number that no uint32 can hold
+/// becomes one that is out of range for any node.
 inline uint32_t unpack_input_nr(py::handle number) {
   const Py_ssize_t value =
       PyNumber_AsSsize_t(number.ptr(), /*clip on overflow*/ nullptr);
@@ -156,11 +157,13 @@ class LogHooks {
   py::object unregister_;
 };
 
-/// The caller's contextvars, where a backward that is compiled on a device
-/// thread finds them. They slow down every node, so they are left out where
-/// there are no such threads (a torch without accelerator), nothing that reads
-/// them has been imported, or this torch does not hand them on (before 2.13,
-/// which cannot erase them either).
+/// Puts the caller's contextvars where a backward that is compiled on a device
+/// thread finds them.
+///
+/// They slow down every node. So they are left out if there are no device
+/// threads (a torch without accelerator), if nothing that reads them has been
+/// imported, or if this torch does not hand them on (before 2.13, which cannot
+/// erase them either).
 template <class Locals = at::impl::ThreadLocalPythonObjects>
 class ContextStash {
  public:

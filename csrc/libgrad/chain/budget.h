@@ -15,7 +15,7 @@ namespace libgrad {
 /// How much memory a chain may take.
 struct ChainBudget {
   int64_t bytes = 0;
-  /// Of the functions; they are measured when there are none.
+  /// The costs of the functions. They are measured if there are none here.
   std::optional<ChainCosts> costs = std::nullopt;
 };
 
@@ -37,7 +37,7 @@ inline ChainPlan plan_within(const ChainCosts& costs, int64_t budget) {
         ", but the chain needs at least ",
         needs.always() + smallest);
     parts = ChainTable(needs, bytes).best();
-    if (parts.empty()) {  // sizes that were rounded do not fit
+    if (parts.empty()) {  // none fits with rounded sizes
       parts = least.parts(0, needs.size());
     }
   }

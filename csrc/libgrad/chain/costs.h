@@ -1,5 +1,5 @@
-/// libgrad/chain/costs.h -- what the functions of a chain cost, and what
-/// of that a schedule of checkpoints has to look at.
+/// libgrad/chain/costs.h -- the costs of the functions of a chain, and the sums
+/// that a schedule of checkpoints needs.
 
 #pragma once
 
@@ -12,38 +12,39 @@
 
 namespace libgrad {
 
-/// What one function of a chain costs. Bytes are those of the device of the
+/// The costs of one function of a chain. Bytes are counted on the device of the
 /// chain's input.
 struct StepCosts {
-  /// Of one run forward.
+  /// Time of one run forward.
   double seconds = 0;
-  /// Of the tensor that it takes.
+  /// Size of the function's input.
   int64_t input_bytes = 0;
-  /// What its graph keeps for backward, besides its input, its output, and
-  /// parameters.
+  /// What the function's graph keeps for backward, besides its input, its
+  /// output, and parameters.
   int64_t saved_bytes = 0;
-  /// What a run forward needs at its peak, besides all these.
+  /// What a run forward needs at its peak, besides the input, the output and
+  /// `saved_bytes`.
   int64_t forward_bytes = 0;
-  /// What its backward needs at its peak, besides its input, `saved_bytes`, and
-  /// the gradients of its output and its input.
+  /// What the function's backward needs at its peak, besides the function's
+  /// input, `saved_bytes`, and the gradients of its output and its input.
   int64_t backward_bytes = 0;
-  /// Gradients that there are, besides its output's, when its backward first
-  /// asks for something that was saved.
+  /// The gradients that exist, besides that of the function's output, when its
+  /// backward first unpacks a saved tensor.
   int64_t pending_bytes = 0;
-  /// Whether its graph keeps its input, and its output.
+  /// Whether the function's graph keeps its input, and its output.
   bool saves_input = true;
   bool saves_output = true;
 
   bool operator==(const StepCosts& other) const = default;
 };
 
-/// What a chain of functions costs.
+/// The costs of a chain of functions.
 struct ChainCosts {
   std::vector<StepCosts> steps = {};
-  /// Of the last function's output.
+  /// Size of the last function's output.
   int64_t output_bytes = 0;
-  /// What functions keep besides, from their first run on, such as the copies
-  /// of weights that autocast makes.
+  /// What functions keep besides from their first run on, such as the casts of
+  /// weights that autocast caches.
   int64_t constant_bytes = 0;
 
   bool operator==(const ChainCosts& other) const = default;
@@ -51,11 +52,11 @@ struct ChainCosts {
 
 namespace detail {
 
-/// For more functions than these no schedule is looked for: with their number
-/// grows, to the third power, how long that takes.
+/// The most functions that a schedule is searched for. The time of the search
+/// grows with the third power of their number.
 inline constexpr int64_t kMostSteps = 200;
 
-/// Throws unless all costs can be.
+/// Throws unless all costs are possible values.
 inline void check_values(const ChainCosts& costs) {
   const auto good = [](int64_t bytes) {  // sums stay far from the largest
     return bytes >= 0 && bytes < (int64_t(1) << 48);
@@ -73,7 +74,7 @@ inline void check_values(const ChainCosts& costs) {
       "256 TiB or more");
 }
 
-/// Throws unless schedules can be looked for.
+/// Throws unless a schedule can be searched for.
 inline void check_costs(const ChainCosts& costs) {
   const auto count = static_cast<int64_t>(costs.steps.size());
   TORCH_CHECK_VALUE(
@@ -88,10 +89,12 @@ inline void check_costs(const ChainCosts& costs) {
   check_values(costs);
 }
 
-/// Costs, as sums. Memory is counted without what is there all the time, the
-/// chain's output among it, and, of a part of the chain, without its input
-/// where that is held: kept by somebody else. Where it is open it goes once
-/// nothing needs it.
+/// The costs of parts of a chain, as sums.
+///
+/// Memory does not include what is allocated all the time (`always`). The input
+/// of a part of the chain is held or open. A held input is kept by somebody
+/// else, and the part does not count it. An open input is freed once nothing
+/// needs it.
 class ChainNeeds {
  public:
   explicit ChainNeeds(const ChainCosts& costs) : costs_(costs) {
@@ -109,32 +112,36 @@ class ChainNeeds {
     return until_[end] - until_[begin];
   }
 
-  /// What is there all the time.
+  /// What is allocated all the time: the chain's output, and what functions
+  /// keep besides.
   int64_t always() const { return costs_.output_bytes + costs_.constant_bytes; }
 
-  /// The tensor in front of a function.
+  /// The size of the input of function `place`; of the chain's output behind
+  /// the last one.
   int64_t tensor(int64_t place) const {
     return place < size() ? at(place).input_bytes : costs_.output_bytes;
   }
 
-  /// Whether its graph needs that; whether its graph holds what is behind it.
+  /// Whether a function's graph keeps its input, and its output, which is the
+  /// held input of the next function then.
   bool saves_input(int64_t step) const { return at(step).saves_input; }
   bool holds_output(int64_t step) const {
     return at(step).saves_output && step + 1 < size();
   }
 
-  /// What is kept once the function has run with its graph.
+  /// What is kept once function `step` has run with its graph.
   int64_t kept(int64_t step) const {
     return at(step).saved_bytes + (holds_output(step) ? tensor(step + 1) : 0);
   }
 
-  /// The peak while the function runs forward.
+  /// The peak while function `step` runs forward.
   int64_t forward(int64_t step) const {
     return at(step).saved_bytes + at(step).forward_bytes +
            (step + 1 < size() ? tensor(step + 1) : 0);
   }
 
-  /// The same in the middle of a run that began at `begin`.
+  /// The same for a run that began at `begin`, with the input of function
+  /// `step` unless that is the input of the run.
   int64_t pass(int64_t begin, int64_t step) const {
     return forward(step) + (step > begin ? tensor(step) : 0);
   }
@@ -144,9 +151,10 @@ class ChainNeeds {
     return end == size() ? 0 : tensor(end) + at(end - 1).pending_bytes;
   }
 
-  /// What it takes to run the function with its graph, and go backward through
-  /// it; behind it, up to `end`, backward is next. An open input is there in
-  /// forward alone: then the function must not save it.
+  /// The memory that it takes to run function `step` with its graph and to go
+  /// backward through it. Backward has gone through the functions from `end`
+  /// on. An open input exists in forward alone, so the function must not save
+  /// it.
   int64_t keep(int64_t step, int64_t end, bool held = true) const {
     const int64_t backward = at(step).saved_bytes + tensor(step + 1) +
                              tensor(step) + at(step).backward_bytes;

@@ -1,5 +1,5 @@
-/// libgrad/chain/measure.h -- what the functions of a chain cost, found
-/// by running them.
+/// libgrad/chain/measure.h -- measures the costs of the functions of a chain by
+/// running them.
 
 #pragma once
 
@@ -19,10 +19,11 @@
 
 namespace libgrad::detail {
 
-/// Gradients that wait until the last of several functions has made its part.
+/// Gradients to which several functions contribute. Such a gradient waits from
+/// the first contribution until the last.
 class SharedGradients {
  public:
-  /// Backward of function `step` makes those.
+  /// Notes the gradients that the backward of function `step` makes.
   void add(const std::vector<ClosedGraph::Dropped>& gradients, int64_t step) {
     for (const auto& gradient : gradients) {
       auto& use = all_[gradient.owner];
@@ -33,8 +34,8 @@ class SharedGradients {
     }
   }
 
-  /// Adds them to the costs of the functions that run meanwhile; where another
-  /// one is added, the sum is there, too.
+  /// Adds the gradients to the costs of the functions whose backward runs while
+  /// they wait. Where another contribution is added, the sum is allocated, too.
   void charge(std::vector<StepCosts>& costs) const {
     for (const auto& [owner, use] : all_) {
       const auto last = use.steps.back();
@@ -56,7 +57,7 @@ class SharedGradients {
   std::map<ClosedGraph::Owner, Use> all_;
 };
 
-/// Runs functions, one after the other.
+/// Measures functions, one after the other.
 class ChainMeasure {
  public:
   ChainMeasure(at::Tensor input)
@@ -84,7 +85,8 @@ class ChainMeasure {
     costs.forward_bytes = watch->peak() - watch->now();
     costs.saves_input = saved->memory.count(memory_of(value_)) > 0;
     costs.saves_output = saved->memory.count(memory_of(output)) > 0;
-    // A gradient may come in another order of dimensions, and is copied then.
+    // The output's gradient may come with its dimensions in another order, and
+    // is copied then.
     const auto copy = output.is_contiguous() ? 0 : bytes_;
     const auto graph = output.requires_grad()
                            ? std::make_unique<ClosedGraph>(
@@ -111,10 +113,10 @@ class ChainMeasure {
   }
 
  private:
-  /// What a function saved.
+  /// What a function saved for backward.
   struct Saved {
     std::set<const void*> memory;
-    /// What there is when backward first asks for one of them.
+    /// Bytes allocated when backward first unpacks a saved tensor.
     std::optional<int64_t> asked;
   };
 
@@ -129,7 +131,7 @@ class ChainMeasure {
         tensor.has_storage() ? tensor.storage().nbytes() : tensor.nbytes());
   }
 
-  /// Of the memory of a tensor that was allocated meanwhile.
+  /// Size of the storage of `tensor`, if it was allocated under `watch`.
   static std::optional<int64_t> own_bytes(
       const MemoryWatch& watch, const at::Tensor& tensor) {
     return tensor.defined() && tensor.has_storage()
@@ -154,7 +156,7 @@ class ChainMeasure {
     return std::chrono::duration<double>(end - start).count();
   }
 
-  /// Runs `step`, and sees what it saves.
+  /// Runs `step`, and notes what it saves and when backward first unpacks.
   at::Tensor save_under(
       const std::shared_ptr<MemoryWatch>& watch,
       const std::shared_ptr<Saved>& saved,
@@ -173,7 +175,8 @@ class ChainMeasure {
     return step(value_);
   }
 
-  /// `next` is what the next function's input takes meanwhile.
+  /// `next` is the size of the next function's input, which is allocated
+  /// meanwhile.
   void backward(
       ClosedGraph& graph,
       MemoryWatch& watch,
@@ -187,7 +190,9 @@ class ChainMeasure {
     const auto peak = watch.peak() - next.value_or(0);
     const auto least = costs.saved_bytes + bytes_ + costs.input_bytes;
     costs.backward_bytes = std::max<int64_t>(peak - least, 0);
-    // One that asks for nothing leaves it to the function in front.
+    // If this backward unpacks nothing, the predecessor's is the first to
+    // unpack. The gradient of this function's input and the predecessor's
+    // pending gradients wait then.
     int64_t waiting = 0;
     if (saved.asked) {
       waiting = *saved.asked - before;

@@ -1,5 +1,5 @@
-/// libgrad/chain/plan.h -- which functions of a chain keep their graph,
-/// and which run again, and when.
+/// libgrad/chain/plan.h -- which functions of a chain keep their graph, and
+/// which run again, and when.
 
 #pragma once
 
@@ -10,21 +10,22 @@
 
 namespace libgrad {
 
-/// A part of a schedule: the functions `begin` to `end`, without the latter.
+/// A part of a schedule: the functions from `begin` to before `end`.
 struct ChainPart {
   int64_t begin = 0;
   int64_t end = 0;
-  /// How backward runs them again; empty for one function, whose graph is kept.
+  /// How backward runs the functions again. Empty for a single function that
+  /// keeps its graph.
   std::vector<ChainPart> again = {};
 };
 
 /// A schedule of forward and backward of a chain.
 struct ChainPlan {
-  /// In the order in which they run, one behind the other.
+  /// In the order in which they run.
   std::vector<ChainPart> parts;
-  /// Of all runs forward.
+  /// Time of all runs forward.
   double seconds = 0;
-  /// What the chain allocates, at the peak; see `checkpoint_optimal`.
+  /// The peak of what the chain allocates; see `checkpoint_optimal`.
   int64_t peak_bytes = 0;
   /// How often each function runs forward.
   std::vector<int64_t> runs = {};
@@ -34,7 +35,8 @@ namespace detail {
 
 using ChainParts = std::vector<ChainPart>;
 
-/// The peak of `parts`, up to `end`, whose input is held.
+/// The peak of `parts`, which end in front of function `end` and whose input is
+/// held.
 inline int64_t peak_of(
     const ChainParts& parts, int64_t end, const ChainNeeds& needs) {
   int64_t peak = 0;
@@ -62,7 +64,7 @@ inline int64_t peak_of(
   return peak;
 }
 
-/// Counts in `runs`, for each function, how often it runs forward.
+/// Adds to `runs` how many times each function runs forward.
 inline void count_runs(const ChainParts& parts, std::vector<int64_t>& runs) {
   for (const auto& part : parts) {
     for (int64_t step = part.begin; step < part.end; ++step) {
@@ -100,7 +102,7 @@ inline void check_budget(int64_t bytes) {
       bytes);
 }
 
-/// A value for each part of a chain, begin < end.
+/// A value, or one for each level, for each part of a chain (begin < end).
 template <class Value>
 class ByPart {
  public:
@@ -109,7 +111,7 @@ class ByPart {
         levels_(levels),
         values_(size * (size + 1) / 2 * levels, value) {}
 
-  /// The first of its levels.
+  /// The value of a part at its first level.
   Value* at(int64_t begin, int64_t end) {
     const int64_t row = begin * size_ - begin * (begin - 1) / 2;
     return values_.data() + (row + end - begin - 1) * levels_;
@@ -121,7 +123,7 @@ class ByPart {
   std::vector<Value> values_;
 };
 
-/// How little memory each part of a chain can do with.
+/// The least memory in which each part of a chain can run.
 class LeastMemory {
  public:
   explicit LeastMemory(const ChainNeeds& needs)
@@ -136,10 +138,10 @@ class LeastMemory {
     }
   }
 
-  /// Where the input is held.
+  /// The least memory of a part whose input is held.
   int64_t of(int64_t begin, int64_t end) { return *held_.at(begin, end); }
 
-  /// A schedule that does.
+  /// A schedule that runs in the least memory.
   ChainParts parts(int64_t begin, int64_t end) {
     ChainParts parts;
     bool held = true;
@@ -160,7 +162,7 @@ class LeastMemory {
   }
 
  private:
-  /// With the graph of the first function kept.
+  /// The memory when the first function keeps its graph.
   int64_t keep(int64_t begin, int64_t end, bool held) {
     const auto memory = needs_.keep(begin, end, held);
     if (end - begin == 1) {
@@ -170,7 +172,8 @@ class LeastMemory {
     return std::max(memory, needs_.kept(begin) + *rest.at(begin + 1, end));
   }
 
-  /// With the first cut: `begin` itself where its graph is kept.
+  /// The least memory when the input is held, and the first cut; the cut is
+  /// `begin` when the first function keeps its graph.
   std::pair<int64_t, int64_t> best(int64_t begin, int64_t end) {
     std::pair<int64_t, int64_t> best(keep(begin, end, true), begin);
     int64_t pass = 0;
@@ -185,7 +188,8 @@ class LeastMemory {
     return best;
   }
 
-  /// Where the input is open, and whether it is held from then on.
+  /// The least memory when the input is open, and whether the input is held
+  /// from then on.
   std::pair<int64_t, bool> best_open(int64_t begin, int64_t end) {
     const auto held = needs_.tensor(begin) + of(begin, end);
     if (!needs_.saves_input(begin)) {

@@ -9,7 +9,7 @@ namespace libgrad::detail {
 
 using ChainStep = std::function<at::Tensor(const at::Tensor&)>;
 
-/// A chain that runs itself again in parts, as its schedule says.
+/// A chain whose parts run again in backward, as its schedule says.
 class ScheduledChain : public std::enable_shared_from_this<ScheduledChain> {
  public:
   ScheduledChain(
@@ -27,7 +27,7 @@ class ScheduledChain : public std::enable_shared_from_this<ScheduledChain> {
   at::Tensor run(at::Tensor input) { return run(parts_, std::move(input)); }
 
  private:
-  /// Each tensor goes as soon as the function that takes it has run.
+  /// Each tensor is freed as soon as the function that takes it has run.
   at::Tensor run(const ChainParts& parts, at::Tensor value) {
     for (const auto& part : parts) {
       value = part.again.empty() ? steps_[part.begin](value)

@@ -1,5 +1,5 @@
-/// libgrad/chain/table.h -- the fastest schedule of checkpoints for some
-/// memory, by dynamic programming.
+/// libgrad/chain/table.h -- the fastest schedule of checkpoints within a budget
+/// of memory, by dynamic programming.
 ///
 /// Beaumont, Eyraud-Dubois, Herrmann, Joly and Shilova 2019, Optimal
 /// checkpointing for heterogeneous chains; the costs of checkpoints as by Chen
@@ -13,11 +13,12 @@
 
 namespace libgrad::detail {
 
-/// The least time that each part of a chain takes with each level of memory.
-/// Levels are `unit_` apart: the greatest size that divides all that is kept,
-/// or, where that makes too many levels, sizes are rounded up. Then there are
-/// levels above the budget, too, a unit for each function: a schedule of theirs
-/// may fit, without rounding.
+/// The least time that each part of a chain takes, for each level of memory.
+///
+/// Levels are `unit_` bytes apart: the greatest common divisor of all sizes
+/// that are kept. Where that makes too many levels, the unit is larger and
+/// sizes are rounded up. There are levels above the budget then, one for each
+/// function, since a schedule found there may fit without the rounding.
 class ChainTable {
  public:
   ChainTable(const ChainNeeds& needs, int64_t bytes)
@@ -41,7 +42,7 @@ class ChainTable {
     }
   }
 
-  /// The fastest schedule that fits; nothing where none was found.
+  /// The fastest schedule that fits; empty if none was found.
   ChainParts best() {
     const auto size = needs_.size();
     for (auto level = levels_ - 1; level >= held_.first(0, size); --level) {
@@ -56,9 +57,9 @@ class ChainTable {
  private:
   static constexpr float kNever = std::numeric_limits<float>::infinity();
   static constexpr int64_t kMostLevels = 1000;
-  static constexpr int64_t kMostValues = 10'000'000;  // twice, 80 MB
+  static constexpr int64_t kMostValues = 10'000'000;  // of two tables: 80 MB
 
-  /// The times of each part, by levels, and the first level that is enough.
+  /// The times of each part by level, and the first level that is enough.
   class Times {
    public:
     Times(int64_t size, int64_t levels)
@@ -84,7 +85,7 @@ class ChainTable {
     ByPart<int64_t> first_;
   };
 
-  /// How many; sets what they are, too.
+  /// The number of levels; sets `unit_` and `offset_`.
   int64_t choose_levels() {
     const auto size = needs_.size();
     int64_t divisor = 0;
@@ -106,7 +107,7 @@ class ChainTable {
 
   int64_t units(int64_t size) const { return (size + unit_ - 1) / unit_; }
 
-  /// The first level that has so many bytes.
+  /// The first level of at least `bytes` bytes.
   int64_t level_of(int64_t bytes) const {
     return bytes <= offset_ ? 0 : units(bytes - offset_);
   }
@@ -115,7 +116,8 @@ class ChainTable {
     return static_cast<float>(needs_.seconds(begin, end));
   }
 
-  /// What follows: its times, from this level on, so many units less.
+  /// The part that is left after a first decision: its times, the first level
+  /// at which both fit, and by how many units its own level is lower.
   struct Rest {
     const float* times;  // null where nothing follows
     int64_t from;
@@ -123,7 +125,7 @@ class ChainTable {
     float at(int64_t level) const { return times ? times[level - less] : 0; }
   };
 
-  /// Once the first function has run with its graph.
+  /// The rest once the first function has run with its graph.
   Rest after_keep(int64_t begin, int64_t end, bool held) {
     const auto enough = level_of(needs_.keep(begin, end, held));
     if (end - begin == 1) {
@@ -137,7 +139,8 @@ class ChainTable {
         less};
   }
 
-  /// Once functions have run without, which takes `pass` bytes.
+  /// The rest once the functions in front of `cut` have run without their
+  /// graph, with a peak of `pass` bytes.
   Rest after_pass(int64_t begin, int64_t cut, int64_t end, int64_t pass) {
     return {
         open_.at(cut, end),
@@ -148,7 +151,7 @@ class ChainTable {
         0};
   }
 
-  /// Once an open input is held.
+  /// The same part once its open input is held.
   Rest after_hold(int64_t begin, int64_t end) {
     const auto less = units(needs_.tensor(begin));
     return {held_.at(begin, end), less + held_.first(begin, end), less};
@@ -191,7 +194,7 @@ class ChainTable {
     }
   }
 
-  /// The schedule that takes the time in the table.
+  /// The schedule whose time is in the table.
   ChainParts parts(int64_t begin, int64_t end, int64_t level) {
     ChainParts parts;
     bool held = true;

@@ -1,4 +1,4 @@
-/// libgrad/checkpoint/call_id.h -- which call of an operator one is.
+/// libgrad/checkpoint/call_id.h -- identifies a call of an operator in a run.
 
 #pragma once
 
@@ -12,9 +12,9 @@
 
 namespace libgrad::detail {
 
-/// A call: the how many-th of an operator in a run. Calls of other operators
-/// do not count, so one that only one of two runs makes, as that of autocast's
-/// cache, moves no others.
+/// A call of an operator in a run, known by its index among the calls of that
+/// operator. Calls of other operators do not count, so a call that only one of
+/// two runs makes, such as a cast that autocast caches, shifts no others.
 struct CallId {
   const c10::FunctionSchema* op = nullptr;
   uint32_t number = 0;
@@ -27,7 +27,8 @@ struct CallId {
 
 class CallCounter {
  public:
-  /// The call of `op` whose arguments are the last ones of `stack`.
+  /// Identifies a call of `op`, whose arguments are the last entries of
+  /// `stack`.
   CallId next(const c10::OperatorHandle& op, const torch::jit::Stack& stack) {
     CallId id{&op.schema(), counts_[&op.schema()]++};
     const size_t count = op.schema().arguments().size();

@@ -1,5 +1,5 @@
-/// libgrad/checkpoint/determinism.h -- what two runs of a function saved,
-/// compared.
+/// libgrad/checkpoint/determinism.h -- compares what two runs of a function
+/// saved.
 
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace libgrad::detail {
 
-/// Of a tensor, all but its contents.
+/// A tensor's shape, dtype and device.
 struct Metadata {
   std::vector<int64_t> shape;
   at::ScalarType dtype;
@@ -31,8 +31,8 @@ inline std::string in_words(const Metadata& tensor) {
       tensor.dtype, " ", at::IntArrayRef(tensor.shape), " on ", tensor.device);
 }
 
-/// What is different between what was saved in forward and now; empty when
-/// nothing is. Tensors themselves are compared when `each`.
+/// How the saved tensors `now` differ from those in forward, in words; empty if
+/// they do not. Without `each` only their number is compared.
 inline std::string metadata_difference(
     std::span<const Metadata> saved,
     const std::vector<at::Tensor>& now,

@@ -1,5 +1,5 @@
-/// libgrad/checkpoint/kept_by_name.h -- what a segment keeps because the
-/// program gave it a name.
+/// libgrad/checkpoint/kept_by_name.h -- the tensors that a segment keeps
+/// because the program named them.
 
 #pragma once
 
@@ -18,13 +18,13 @@ namespace libgrad::detail {
 
 using torch::autograd::SavedVariable;
 
-/// True for what a transform of torch.func computes with.
+/// True for a tensor that a transform of torch.func wraps.
 inline bool is_transformed(const at::Tensor& tensor) {
   return tensor.key_set().has(c10::DispatchKey::FuncTorchBatched) ||
          tensor.key_set().has(c10::DispatchKey::FuncTorchGradWrapper);
 }
 
-/// A part of some memory, as a tensor shows it.
+/// How a tensor views its storage.
 struct Geometry {
   at::ScalarType dtype;
   std::vector<int64_t> sizes;
@@ -41,7 +41,8 @@ struct Geometry {
   }
 };
 
-/// Where a tensor lay that was saved for backward, until forward ends.
+/// The storage, version and geometry of a tensor that was saved for backward.
+/// Needed until forward ends.
 struct SavedAt {
   c10::weak_intrusive_ptr<c10::StorageImpl> memory;
   int64_t version;
@@ -60,28 +61,29 @@ struct SavedAt {
   }
 };
 
-/// What a segment keeps by name, once it has run.
+/// What a segment keeps by name after forward.
 class KeptByName {
  public:
   struct Tensor {
     std::string name;
     SavedVariable saved;
   };
-  /// A result of a call: another value than tensors, or the places of those.
+  /// A result of a call: indices into `tensors`, or a value that is no tensor.
   struct Result {
     c10::IValue value;
     std::vector<size_t> tensors;
     bool is_list = false;
   };
-  /// A tensor that was saved for backward, and is here, or looks into one.
+  /// How to get a tensor that was saved for backward: it is `tensors[tensor]`,
+  /// or the view `part` of it.
   struct Source {
     size_t tensor;
     std::optional<Geometry> part;
   };
 
   std::vector<Tensor> tensors;
-  /// What stands for a call, whose result is the `order`-th tensor that the
-  /// function calls by a name that is kept.
+  /// A call that the rerun skips. `order` is the index of the `libgrad::name`
+  /// call that named its result, among those with a name to keep.
   struct Call {
     CallId id;
     uint32_t order;
@@ -89,9 +91,9 @@ class KeptByName {
   };
 
   std::vector<Call> calls;
-  std::map<size_t, Source> sources;  // of saved tensors, by their number
+  std::map<size_t, Source> sources;  // by index of the saved tensor
 
-  /// The saved tensor `number`, if it is here; else undefined.
+  /// The saved tensor `number` if it is kept; else undefined.
   at::Tensor find(size_t number) const {
     const auto found = sources.find(number);
     if (found == sources.end()) {

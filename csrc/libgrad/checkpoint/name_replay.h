@@ -1,5 +1,5 @@
-/// libgrad/checkpoint/name_replay.h -- supplies what a segment kept by name
-/// while it runs again.
+/// libgrad/checkpoint/name_replay.h -- supplies the results that a segment kept
+/// by name to its rerun.
 
 #pragma once
 
@@ -17,11 +17,12 @@
 
 namespace libgrad::detail {
 
-/// Supplies what was kept, while the function runs again.
+/// Supplies kept results while the function runs again.
 ///
-/// A call is found by its number among those of its operator, which may be
-/// another one than in forward: a weight that autocast has cast already, a mask
-/// that is made once. So each is to be confirmed by the name that it had.
+/// A call is found by its index among the calls of its operator. In the rerun
+/// this index may belong to another call: autocast has a weight's cast cached
+/// by then, or a mask is made only once. So every supplied result has to be
+/// confirmed: the program names it again.
 class NameReplay final : public OpWatcher {
  public:
   NameReplay(const KeptByName& kept, const CheckpointOptions& options)
@@ -37,7 +38,7 @@ class NameReplay final : public OpWatcher {
     }
   }
 
-  /// True when all that was supplied was confirmed.
+  /// True when all supplied results were confirmed.
   bool is_settled() const { return waiting_ == 0; }
 
   void before(const c10::OperatorHandle& op, const Stack& stack) override {
@@ -84,7 +85,7 @@ class NameReplay final : public OpWatcher {
   enum class State : uint8_t { kWaiting, kSupplied, kConfirmed };
 
   c10::IValue value_of(const KeptByName::Result& result) const {
-    const at::AutoDispatchBelowADInplaceOrView below;  // as the kernel is
+    const at::AutoDispatchBelowADInplaceOrView below;  // as in a kernel
     std::vector<at::Tensor> tensors;
     for (const size_t place : result.tensors) {
       tensors.push_back(tensors_[place].detach());

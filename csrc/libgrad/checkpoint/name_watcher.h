@@ -1,5 +1,5 @@
-/// libgrad/checkpoint/name_watcher.h -- notes what a segment is to keep because
-/// the program gives it a name.
+/// libgrad/checkpoint/name_watcher.h -- notes which tensors a segment is to
+/// keep because the program names them.
 
 #pragma once
 
@@ -16,7 +16,7 @@
 
 namespace libgrad::detail {
 
-/// Notes, while the function of a segment runs, what it is to keep.
+/// Notes the tensors to keep while the function of a segment runs.
 class NameWatcher final : public OpWatcher {
  public:
   NameWatcher(
@@ -52,8 +52,8 @@ class NameWatcher final : public OpWatcher {
     }
   }
 
-  /// Keeps what was noted, under the hooks that are there now; `saved` is what
-  /// the function saved for backward.
+  /// Keeps the noted tensors, saved under the current hooks. `saved` are the
+  /// tensors that the function saved for backward.
   KeptByName keep(const std::vector<std::optional<SavedAt>>& saved) {
     for (size_t i = 0; i < saved.size(); ++i) {
       if (saved[i]) {
@@ -87,8 +87,7 @@ class NameWatcher final : public OpWatcher {
     int64_t version;
     uint32_t writes;
     uint32_t order;
-    std::shared_ptr<const PureCall>
-        call;  // that made it, if it can be left out
+    std::shared_ptr<const PureCall> call;  // null: cannot be skipped
   };
 
   static void check(const at::Tensor& tensor, std::string_view name) {
@@ -155,8 +154,9 @@ class NameWatcher final : public OpWatcher {
     return place;
   }
 
-  /// True for a tensor that a checkpoint around computes again, which gives it
-  /// once in a backward; and for one that somebody's hooks packed.
+  /// True for a tensor that can be unpacked only once in a backward, because an
+  /// outer checkpoint recomputes it, and for a tensor that other hooks than
+  /// libgrad's packed.
   static bool is_unpacked_once(const KeptByName::Tensor& tensor) {
     const auto* saved = &tensor.saved;
     while (saved != nullptr && saved->has_hooks()) {
@@ -184,7 +184,7 @@ class NameWatcher final : public OpWatcher {
   OpLog log_;
   uint32_t order_ = 0;
   std::vector<Noted> noted_;
-  std::unordered_set<const void*> known_;  // calls and tensors in it
+  std::unordered_set<const void*> known_;  // calls and tensors in `noted_`
   std::unordered_multimap<const c10::StorageImpl*, size_t> saved_;
 };
 

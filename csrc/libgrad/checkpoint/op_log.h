@@ -1,8 +1,8 @@
-/// libgrad/checkpoint/op_log.h -- what the operators of a run made, as long as
-/// somebody has it.
+/// libgrad/checkpoint/op_log.h -- the calls of operators in a run, as long as
+/// somebody holds their results.
 ///
 /// Relies on (covered by tests/cpp/memory/test_names.cpp):
-/// - a result is memory of its own unless it lies in that of an argument;
+/// - a result has a storage of its own unless it shares that of an argument;
 /// - an operator that draws random numbers changes the state of a generator.
 
 #pragma once
@@ -24,7 +24,8 @@
 
 namespace libgrad::detail {
 
-/// A tensor, without its object: that keeps its graph, and Python's object.
+/// A tensor without its TensorImpl, which would keep the graph and the Python
+/// object alive.
 class PlainTensor {
  public:
   explicit PlainTensor(const at::Tensor& tensor)
@@ -60,10 +61,10 @@ class PlainTensor {
   c10::VariableVersion counter_;
 };
 
-/// A call whose results can stand for it: all of them are new memory, and it
-/// did nothing else.
+/// A call that can be skipped when its results are supplied: every result has a
+/// new storage, and the call has no other effect.
 struct PureCall {
-  /// A tensor, several, or another value.
+  /// One tensor, several tensors, or a value that is no tensor.
   struct Result {
     std::vector<PlainTensor> tensors;
     c10::IValue value;
@@ -72,7 +73,7 @@ struct PureCall {
   CallId id;
   int64_t version = 0;  // of the tensors
   std::vector<Result> results;
-  std::vector<uint32_t> writes;  // into the memory of each tensor, so far
+  std::vector<uint32_t> writes;  // into each tensor's storage, when made
 
   template <class Use>
   void each(const Use& use) const {
@@ -93,7 +94,7 @@ struct PureCall {
 /// The pure calls of a run.
 class OpLog {
  public:
-  /// `devices`, and the CPU, have the generators that operators draw from.
+  /// Operators draw from the generators of `devices` and of the CPU.
   explicit OpLog(std::vector<c10::Device> devices)
       : devices_(std::move(devices)) {}
 
@@ -143,7 +144,8 @@ class OpLog {
     }
   }
 
-  /// The call that made the memory of `tensor`, if it can be left out.
+  /// The call that made the storage of `tensor`, if it can be skipped; else
+  /// null.
   std::shared_ptr<const PureCall> find(const at::Tensor& tensor) const {
     const auto found = calls_.find(memory_of(tensor));
     return found != calls_.end() && is_unchanged(*found->second) &&
@@ -153,13 +155,13 @@ class OpLog {
                : nullptr;
   }
 
-  /// How often an operator wrote into `memory`.
+  /// How many times operators wrote into `memory`.
   uint32_t writes(const c10::StorageImpl* memory) const {
     const auto found = writes_.find(memory);
     return found == writes_.end() ? 0 : found->second;
   }
 
-  /// True when no operator wrote into the results since.
+  /// True when no operator has written into the results since.
   bool is_unchanged(const PureCall& call) const {
     bool same = true;
     size_t i = 0;
@@ -183,11 +185,11 @@ class OpLog {
         takes_tensors = takes_tensors || argument.type()->str().find(
                                              "Tensor") != std::string::npos;
       }
-      // Others than operators may fill it.
+      // Code other than operators may fill the result.
       is_factory = !takes_tensors || name.starts_with("aten::new_") ||
                    name.ends_with("_like");
       may_draw = op.hasTag(at::Tag::nondeterministic_seeded) ||
-                 !name.starts_with("aten::");  // torch's say so
+                 !name.starts_with("aten::");  // torch's own have the tag
     }
     bool writes = false;
     bool is_factory = false;
@@ -220,8 +222,8 @@ class OpLog {
            !calls_.contains(memory);
   }
 
-  /// Lets go what nobody else has: of what was made lately each time, of all
-  /// when there is much.
+  /// Drops the calls whose results nobody else holds: before each operator
+  /// among the last kRecent, and among all when there are many.
   void forget() {
     const bool all = order_.size() >= limit_;
     const size_t first =

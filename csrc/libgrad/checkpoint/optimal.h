@@ -49,7 +49,7 @@ class OptimalChain : public std::enable_shared_from_this<OptimalChain> {
   const Refuse refuse_;
 };
 
-/// As many checkpoints may be inside each other: no thread's stack is so small.
+/// The deepest nesting of checkpoints: no thread's stack is too small for it.
 inline constexpr int64_t kDeepest = 1000;
 
 inline at::Tensor run_optimal(

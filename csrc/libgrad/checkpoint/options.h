@@ -13,26 +13,27 @@
 namespace libgrad {
 
 struct CheckpointOptions {
-  /// The random numbers of forward are drawn again, of the CPU and of the
-  /// devices of the inputs. Their state is kept only where some were drawn.
+  /// The rerun draws the random numbers of forward again, on the CPU and on the
+  /// devices of the inputs. The state of the generators is kept only if forward
+  /// drew from them.
   bool preserve_rng_state = true;
-  /// What is computed again must have the shapes, dtypes and devices of
-  /// forward.
+  /// Recomputed tensors must have the shapes, dtypes and devices of forward.
   bool determinism_check = true;
-  /// What runs again ends when all that backward needs is there.
+  /// The rerun ends as soon as all that backward needs is computed.
   bool early_stop = true;
-  /// Devices whose random numbers are drawn again, too.
+  /// More devices whose random numbers are drawn again.
   std::vector<c10::Device> devices = {};
-  /// Tensors that `libgrad::name` calls so in the function are kept, and not
-  /// computed again. Names that it does not meet do nothing.
+  /// The names of tensors to keep. A tensor that the function gives such a name
+  /// with `libgrad::name` is kept, and not computed again. A name that the
+  /// function does not use has no effect.
   std::vector<std::string> save = {};
-  /// The same, in the memory of the host.
+  /// The same, but the tensors are kept in the memory of the host.
   std::vector<std::string> offload = {};
 };
 
 namespace detail {
 
-/// True when a tensor of this name is to be kept.
+/// True when tensors of this name are to be kept.
 inline bool is_kept(const CheckpointOptions& options, std::string_view name) {
   const auto is_in = [name](const std::vector<std::string>& names) {
     return std::find(names.begin(), names.end(), name) != names.end();
@@ -40,7 +41,7 @@ inline bool is_kept(const CheckpointOptions& options, std::string_view name) {
   return is_in(options.save) || is_in(options.offload);
 }
 
-/// Throws the error that says that a function did something else.
+/// Throws the error of a function that did something else in the rerun.
 using Refuse = void (*)(const std::string& text);
 [[noreturn]] inline void refuse(const std::string& text) {
   TORCH_CHECK(false, text);

@@ -1,5 +1,5 @@
-/// libgrad/checkpoint/recomputed.h -- what was computed again, until it is
-/// used.
+/// libgrad/checkpoint/recomputed.h -- recomputed tensors, until backward takes
+/// them.
 
 #pragma once
 
@@ -16,12 +16,13 @@
 
 namespace libgrad::detail {
 
-/// Tensors that threads computed again, each for the backward that it works
-/// for, so that none waits for another while that runs anybody's code.
+/// Recomputed tensors, by the thread that computed them and the backward that
+/// it works for. So no thread waits for another while that one runs the
+/// program's code.
 class Recomputed {
  public:
-  /// Tensor `number`, which nobody has any more then: undefined when it was
-  /// taken before, nothing when this thread has not computed it.
+  /// Takes tensor `number` out. Undefined when it was taken before; nothing
+  /// when this thread has not computed it.
   std::optional<at::Tensor> take(const BackwardId& backward, size_t number) {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (auto& one : all_) {
@@ -33,11 +34,11 @@ class Recomputed {
     return std::nullopt;
   }
 
-  /// What this thread has computed; true when it is the first time in this
-  /// backward.
+  /// Puts in the tensors that this thread has computed; true when they are its
+  /// first ones in this backward.
   bool put(const BackwardId& backward, std::vector<at::Tensor> tensors) {
     const auto thread = std::this_thread::get_id();
-    One gone{thread, backward, std::move(tensors)};  // goes without the lock
+    One gone{thread, backward, std::move(tensors)};  // destroyed after unlock
     const std::lock_guard<std::mutex> lock(mutex_);
     size_t mine = 0;
     for (auto& one : all_) {
@@ -48,7 +49,7 @@ class Recomputed {
       mine += one.thread == thread && !one.backward.is_group();
     }
     all_.push_back(std::exchange(gone, {}));
-    if (mine == kMost) {  // those of backwards that failed
+    if (mine == kMost) {  // left by failed backwards
       const auto oldest =
           std::find_if(all_.begin(), all_.end(), [thread](const One& one) {
             return one.thread == thread && !one.backward.is_group();
@@ -60,7 +61,7 @@ class Recomputed {
   }
 
   void forget(const BackwardId& backward, std::thread::id thread) {
-    One gone;  // goes when no lock is held
+    One gone;  // destroyed without the lock
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found =
         std::find_if(all_.begin(), all_.end(), [&](const One& one) {
@@ -76,9 +77,9 @@ class Recomputed {
   struct One {
     std::thread::id thread;
     BackwardId backward;
-    std::vector<at::Tensor> tensors;  // undefined once they were taken
+    std::vector<at::Tensor> tensors;  // undefined once taken
   };
-  static constexpr size_t kMost = 8;  // of backwards inside each other
+  static constexpr size_t kMost = 8;  // of nested backwards
 
   std::mutex mutex_;
   std::vector<One> all_;

@@ -1,9 +1,9 @@
-/// libgrad/checkpoint/revolve.h -- where a chain is cut so that running it
+/// libgrad/checkpoint/revolve.h -- where to cut a chain so that running it
 /// backward with little memory takes the fewest steps forward.
 ///
-/// Griewank and Walther 2000, Algorithm 799: Revolve. There b(s, r), (s + r)
-/// over s, is the longest chain that s states are enough for when no step runs
-/// forward more than r times.
+/// Griewank and Walther 2000, Algorithm 799: Revolve. There b(s, r) =
+/// C(s + r, s) is the length of the longest chain for which s states are enough
+/// when no step runs forward more than r times.
 
 #pragma once
 
@@ -12,7 +12,8 @@
 
 namespace libgrad::detail {
 
-/// The smallest r with b(states, r) >= steps, and what else is known then.
+/// The smallest r with b(states, r) >= steps, and values that its search
+/// computes.
 struct Revolve {
   Revolve(int64_t steps, int64_t states) {
     while (reach < steps) {
@@ -29,17 +30,17 @@ struct Revolve {
   int64_t before = 0;   // b(states + 1, r - 1): the sum of b(states, i), i < r
 };
 
-/// How many steps forward it takes, besides one for each step that goes
-/// backward, to go through `steps` backward with `states` kept at a time, the
-/// first one among them.
+/// The number of steps forward, besides one for each step backward, that it
+/// takes to go backward through `steps` with at most `states` kept at a time,
+/// the first state included.
 inline int64_t revolve_steps(int64_t steps, int64_t states) {
   const Revolve all(steps, states);
   return all.repeats * steps - all.before;
 }
 
-/// How many of `steps`, at least two, come in front of the state that is kept
-/// next; they run once more. The cut is best where what is in front of it takes
-/// r - 1 repeats and what is behind it, with a state less, r.
+/// How many of `steps`, two or more, come in front of the state that is kept
+/// next. Those steps run once more. At the best cut the steps in front take
+/// r - 1 repeats, and the steps behind, with one state less, take r.
 inline int64_t revolve_cut(int64_t steps, int64_t states) {
   const Revolve all(steps, states);
   // b(states - 1, r - 1) = b(states, r - 1) - b(states, r - 2)

@@ -1,5 +1,5 @@
 /// libgrad/checkpoint/segment.h -- a part of forward that keeps its inputs, and
-/// runs again when backward needs what it saved.
+/// runs again when backward needs a tensor that it saved.
 ///
 /// Relies on (covered by tests/cpp/memory/test_checkpoint.cpp): queue_callback
 /// runs a callable at the end of the backward that this thread works for.
@@ -25,7 +25,7 @@ namespace detail {
 using torch::autograd::variable_list;
 using ListCallable = std::function<variable_list(const variable_list&)>;
 
-/// Shared by all tensors that were saved in it.
+/// One checkpointed call. All tensors that were saved in it share it.
 class Segment : public std::enable_shared_from_this<Segment>,
                 public Packed::Shared {
  public:
@@ -39,7 +39,7 @@ class Segment : public std::enable_shared_from_this<Segment>,
         refuse_(refuse),
         devices_(devices_of(inputs, options.devices)),
         autocast_(devices_) {
-    for (const auto& input : inputs) {  // under the hooks around
+    for (const auto& input : inputs) {  // under the outer hooks
       TORCH_CHECK(
           !input.defined() || !is_transformed(input),
           "checkpoint: cannot be used inside a transform of torch.func, such "
@@ -53,7 +53,7 @@ class Segment : public std::enable_shared_from_this<Segment>,
     }
   }
 
-  /// `first()`, which does what the function does, and is run as forward.
+  /// Returns `first()`, run as forward. `first` does what the function does.
   template <class First>
   auto forward(const First& first) {
     auto outputs = options_.save.empty() && options_.offload.empty()
@@ -79,7 +79,7 @@ class Segment : public std::enable_shared_from_this<Segment>,
   }
 
  private:
-  /// A tensor that was saved in a segment: its number.
+  /// Stands for saved tensor `number` of a segment.
   class Stub : public Packed {
    public:
     Stub(std::shared_ptr<Segment> segment, size_t number)
@@ -134,8 +134,8 @@ class Segment : public std::enable_shared_from_this<Segment>,
     return saved_.size() - 1;
   }
 
-  /// How many of the saved tensors are to be computed to have all that are not
-  /// kept.
+  /// The number of saved tensors that the rerun has to compute: up to the last
+  /// one that is not kept.
   size_t count_needed() const {
     size_t needed = saved_.size();
     while (needed > 0 && kept_.sources.contains(needed - 1)) {
@@ -144,7 +144,7 @@ class Segment : public std::enable_shared_from_this<Segment>,
     return needed;
   }
 
-  /// Tensor `number`, kept or computed again.
+  /// Saved tensor `number`, kept or recomputed.
   at::Tensor load(size_t number) {
     if (complete_) {
       if (auto kept = kept_.find(number); kept.defined()) {
@@ -188,12 +188,13 @@ class Segment : public std::enable_shared_from_this<Segment>,
                "do so once, and keep what it gets"));
   }
 
-  /// Runs the function again; all that it saves, at least up to `number`.
+  /// Runs the function again. Returns the tensors that it saves, at least up to
+  /// `number`.
   variable_list compute(size_t number) {
-    const NoWatchers unseen;  // by functions around, which are not run again
+    const NoWatchers unseen;  // outer functions do not run again
     const bool complete = complete_;
     size_t count = needed_;
-    if (!complete) {  // it is asked for in the middle of forward
+    if (!complete) {  // unpacked in the middle of forward
       const std::lock_guard<std::mutex> lock(mutex_);
       count = saved_.size();
     }
@@ -226,8 +227,8 @@ class Segment : public std::enable_shared_from_this<Segment>,
     return std::move(*found);
   }
 
-  /// What the function saves, with what is `kept` in the place of some calls;
-  /// nothing when that was not the place.
+  /// Runs the function again. Returns the tensors that it saves; nothing if a
+  /// result that `kept` supplied was not confirmed.
   std::optional<variable_list> run_again(
       const variable_list& kept_inputs,
       size_t count,
@@ -263,7 +264,7 @@ class Segment : public std::enable_shared_from_this<Segment>,
                 [](const at::Tensor& tensor) { return tensor; })}));
     try {
       function_(inputs);
-    } catch (...) {  // Python makes another exception of it
+    } catch (...) {  // Python turns Stop into another exception
       if (!is_all()) {
         throw;
       }
@@ -284,13 +285,13 @@ class Segment : public std::enable_shared_from_this<Segment>,
   std::optional<RandomState> random_;
   Recomputed again_;
 
-  std::mutex mutex_;  // of the next two, until forward is complete
+  std::mutex mutex_;  // guards the next two during forward
   std::vector<Metadata> saved_;
   std::vector<std::optional<SavedAt>> saved_at_;
   bool is_matched_ = false;  // `saved_at_` is needed
   KeptByName kept_;
   size_t needed_ = 0;
-  std::atomic<bool> complete_ = false;  // what is above stays as it is
+  std::atomic<bool> complete_ = false;  // forward has ended; `saved_` is final
 };
 
 /// `function(inputs)`, run as a segment.

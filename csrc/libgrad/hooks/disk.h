@@ -20,7 +20,8 @@
 
 namespace libgrad::detail {
 
-/// A file that is gone when nobody has it open. Its places are used again.
+/// A file without a name, which is gone once nobody has it open. Space that was
+/// given back is used again.
 class PageFile {
  public:
   explicit PageFile(const std::string& folder) : folder_(folder) {
@@ -44,8 +45,8 @@ class PageFile {
   bool is_mine() const { return process_ == getpid(); }
   const std::string& folder() const { return folder_; }
 
-  /// Writes `size` bytes somewhere; returns where. Throws when they do not
-  /// fit, and what was there before is still there.
+  /// Writes `size` bytes and returns where they are. Throws when they do not
+  /// fit; what was written before stays.
   int64_t write(const void* data, int64_t size) {
     const int64_t place = take(size);
     const auto* bytes = static_cast<const char*>(data);
@@ -71,8 +72,8 @@ class PageFile {
     return place;
   }
 
-  /// Throws after a fork: the process that made the file may have other things
-  /// there meanwhile.
+  /// Throws after a fork: the process that made the file may have written other
+  /// data there meanwhile.
   void read(void* data, int64_t size, int64_t place) const {
     TORCH_CHECK(
         is_mine(),
@@ -92,10 +93,10 @@ class PageFile {
     }
   }
 
-  /// Bytes from `place` on are not needed any more.
+  /// Gives back `size` bytes from `place` on.
   void give(int64_t place, int64_t size) {
     if (!is_mine()) {
-      return;  // they are the other process's
+      return;  // the bytes belong to the other process
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     auto next = free_.lower_bound(place);
@@ -143,7 +144,7 @@ class PageFile {
   pid_t process_ = getpid();
   int file_ = -1;
   std::mutex mutex_;
-  std::map<int64_t, int64_t> free_;  // sizes by places, none beside another
+  std::map<int64_t, int64_t> free_;  // sizes by place; neighbours are merged
   int64_t end_ = 0;
 };
 
@@ -166,7 +167,7 @@ class PageFiles {
   std::shared_ptr<PageFile> file_;
 };
 
-/// A tensor in a file, or itself where it does not lie in one piece of memory.
+/// A tensor in a file, or the tensor itself if it is no plain block of memory.
 class PagedTensor {
  public:
   PagedTensor(std::shared_ptr<PageFile> file, const at::Tensor& tensor) {

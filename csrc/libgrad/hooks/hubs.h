@@ -1,13 +1,13 @@
-/// libgrad/hooks/hubs.h -- LibTorch's places for hooks on gradients, each
-/// with one list of ours: callables that run one after the other, and can be
-/// taken out again.
+/// libgrad/hooks/hubs.h -- lists of hooks on gradients: one hook of libgrad's
+/// in each of LibTorch's places for them runs a list of callables, which can be
+/// removed again.
 ///
 /// Relies on (covered by tests/cpp/memory/test_gradient_hooks.cpp):
-/// - _register_hook keeps what it is given in cpp_hooks_list_ of the tensor's
-///   AutogradMeta, as it is;
+/// - _register_hook keeps its argument as it is, in cpp_hooks_list_ of the
+///   tensor's AutogradMeta;
 /// - a node keeps its hooks in pre_hooks() and post_hooks();
-/// - AccumulateGrad calls the one hook in post_acc_grad_hooks(), which torch's
-///   Python puts its own in when the first of them is registered.
+/// - AccumulateGrad calls the one hook in post_acc_grad_hooks(). Torch's Python
+///   puts its own hook there when its first one is registered.
 
 #pragma once
 
@@ -28,7 +28,7 @@ namespace libgrad {
 
 namespace detail {
 
-/// A list that threads may add to, take out of and run at once.
+/// A list of hooks. Threads may add, remove and run them at the same time.
 template <class Signature>
 class HookList {
  public:
@@ -41,7 +41,7 @@ class HookList {
   }
 
   void remove(uint64_t number) {
-    std::shared_ptr<const Hook> hook;  // goes when no lock is held
+    std::shared_ptr<const Hook> hook;  // destroyed without the lock
     const std::lock_guard<std::mutex> lock(mutex_);
     for (auto it = hooks_.begin(); it != hooks_.end(); ++it) {
       if (it->first == number) {
@@ -52,7 +52,7 @@ class HookList {
     }
   }
 
-  /// Those of now, in the order in which they were added.
+  /// The current hooks, in the order in which they were added.
   std::vector<std::shared_ptr<const Hook>> now() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::vector<std::shared_ptr<const Hook>> result;
@@ -71,7 +71,7 @@ class HookList {
 
 }  // namespace detail
 
-/// Takes hooks out again. They stay when it is destroyed.
+/// Removes hooks. They stay when the handle is destroyed.
 class RemovableHandle {
  public:
   RemovableHandle() = default;
@@ -87,14 +87,14 @@ class RemovableHandle {
     });
   }
 
-  /// May be called again, also when the tensor or node is gone.
+  /// May be called more than once, and when the tensor or node is gone.
   void remove() {
     for (const auto& remove : std::exchange(removes_, {})) {
       remove();
     }
   }
 
-  /// Takes over what `other` removes.
+  /// Takes over the hooks that `other` removes.
   void add(RemovableHandle other) {
     for (auto& remove : other.removes_) {
       removes_.push_back(std::move(remove));
@@ -117,7 +117,8 @@ using PostHooks =
     HookList<variable_list(const variable_list&, const variable_list&)>;
 using LeafHooks = HookList<void(const at::Tensor&)>;
 
-/// `hook` with a result: where it returns none, nothing.
+/// `hook` as a callable that returns a Result; an empty one if `hook` returns
+/// nothing.
 template <class Result, class... Args, class F>
 auto with_result(F hook) {
   return [hook = std::move(hook)](const Args&... args) -> Result {
@@ -130,7 +131,8 @@ auto with_result(F hook) {
   };
 }
 
-/// The hooks of a tensor: each gets what the ones before it made.
+/// Runs the hooks of a tensor. Each takes the gradient that the ones before it
+/// left.
 struct TensorHub {
   std::shared_ptr<TensorHooks> list = std::make_shared<TensorHooks>();
 
@@ -214,7 +216,7 @@ struct PostHub : torch::autograd::FunctionPostHook {
   }
 };
 
-/// The hooks of a leaf, behind the one that was there.
+/// Runs the hooks of a leaf, after the hook that was there before.
 struct LeafHub : torch::autograd::PostAccumulateGradHook {
   std::shared_ptr<LeafHooks> list = std::make_shared<LeafHooks>();
   std::unique_ptr<torch::autograd::PostAccumulateGradHook> before;

@@ -1,9 +1,9 @@
-/// libgrad/hooks/multi.h -- gradients of several tensors, as one backward
-/// computes them.
+/// libgrad/hooks/multi.h -- collects the gradients of several tensors in one
+/// backward.
 ///
 /// Relies on (covered by tests/cpp/memory/test_gradient_hooks.cpp): the current
-/// graph task tells its number, and, in exec_info or nodes_in_graph, which
-/// nodes it will run.
+/// graph task tells its id, and, in exec_info or nodes_in_graph, which nodes it
+/// will run.
 
 #pragma once
 
@@ -22,7 +22,8 @@ namespace libgrad::detail {
 
 using torch::autograd::variable_list;
 
-/// True when the backward that runs will run `node`, or asked for its gradient.
+/// True when the current backward will run `node`, or was asked for its
+/// gradient.
 inline bool will_run(torch::autograd::Node* node) {
   const auto* tasks = torch::autograd::get_current_graph_task_exec_info();
   if (tasks == nullptr || tasks->empty()) {
@@ -34,7 +35,8 @@ inline bool will_run(torch::autograd::Node* node) {
   return found != tasks->end() && found->second.should_execute();
 }
 
-/// Waits, in each backward, for the gradients of some tensors.
+/// In each backward, waits for the gradients of some tensors and calls a hook
+/// with them.
 class GradientsTogether {
  public:
   using Hook = std::function<void(const variable_list&)>;
@@ -49,17 +51,17 @@ class GradientsTogether {
     }
   }
 
-  /// The leaf or the node of tensor `i` is gone.
+  /// Called when the leaf or the node of tensor `i` is gone.
   void forget(size_t i) {
     const std::lock_guard<std::mutex> lock(mutex_);
     sources_[i] = {};
   }
 
-  /// The gradient of tensor `i` is here.
+  /// Called with the gradient of tensor `i`.
   void arrive(size_t i, const at::Tensor& gradient) {
     variable_list complete;
     {
-      std::vector<variable_list> gone;  // goes when no lock is held
+      std::vector<variable_list> gone;  // destroyed without the lock
       const std::lock_guard<std::mutex> lock(mutex_);
       const auto [place, is_new] =
           runs_.try_emplace(torch::autograd::get_current_graph_task_id());
@@ -68,7 +70,7 @@ class GradientsTogether {
         start(run, gone);
       }
       if (run.waits == 0) {
-        return;  // of any, the first has been here
+        return;  // kAny: the hook has run
       }
       run.gradients[i] = gradient;
       if (--run.waits != 0 && !any_) {
@@ -90,12 +92,13 @@ class GradientsTogether {
     variable_list gradients;
   };
 
-  /// Where a gradient arrives. Not owned, since it owns this by its hooks.
+  /// The leaf or node of a tensor. Not owned: its hooks own this object.
   struct Source {
     c10::TensorImpl* leaf = nullptr;
     torch::autograd::Node* node = nullptr;
 
-    /// The node; a tensor that is looked at is put into `looked`.
+    /// The node that takes the gradient. A leaf is put into `looked`, which
+    /// must be destroyed without the lock.
     torch::autograd::Node* now(variable_list& looked) const {
       if (leaf == nullptr) {
         return node;
@@ -115,20 +118,21 @@ class GradientsTogether {
       auto* const node = source.now(looked);
       run.waits += node != nullptr && will_run(node) ? 1 : 0;
     }
-    if (runs_.size() > 64) {  // of those that failed, and of any: long over
+    if (runs_.size() > 64) {  // runs that failed, or of kAny
       gone.push_back(std::move(runs_.begin()->second.gradients));
       runs_.erase(runs_.begin());
     }
   }
 
   std::mutex mutex_;
-  std::map<int, Run> runs_;  // by the number of the graph task
+  std::map<int, Run> runs_;  // by id of the graph task
   std::vector<Source> sources_;
   bool any_;
   Hook hook_;
 };
 
-/// Tells when the hook of tensor `i` is gone, and with it the tensor or node.
+/// Owned by the hook of tensor `i`. It is destroyed with the hook, the tensor
+/// or the node, and then lets the whole forget tensor `i`.
 class PartOfTogether {
  public:
   PartOfTogether(std::shared_ptr<GradientsTogether> whole, size_t i)

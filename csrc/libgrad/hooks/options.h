@@ -20,21 +20,21 @@ HooksPtr make_hooks(PackHooks hooks, SavedTensorHooksOptions options);
 }
 
 struct SavedTensorHooksOptions {
-  /// Which tensors are packed: those for which it returns true. It is told the
-  /// operator that saves, "aten::mul.Tensor", empty where none does, such as in
-  /// a Function, and the tensor. Others are saved as if the hooks were not
-  /// there.
+  /// Selects the tensors to pack: those for which it returns true. `op` is the
+  /// operator that saves `tensor`, such as "aten::mul.Tensor". It is empty if
+  /// no operator does, as in a Function. Other tensors are saved as if the
+  /// hooks were not there.
   std::function<bool(std::string_view op, const at::Tensor& tensor)> only = {};
-  /// The hooks around these ones pack what these make of a tensor: where it is
-  /// a tensor, or a std::pair of one and something.
+  /// The outer hooks pack what these hooks return, if it is a tensor or a
+  /// std::pair of a tensor and something else.
   bool compose = false;
 };
 
-/// A hook that packs a tensor, and the one that unpacks what it made.
+/// A pack hook and its unpack hook.
 ///
-/// `pack` takes a tensor, detached, and returns anything; `unpack` takes that
-/// and returns the tensor. What is returned lives as long as the graph needs
-/// it. Both may be called by any thread, `unpack` by several at once.
+/// `pack` takes a tensor, detached, and returns any value. `unpack` takes that
+/// value and returns the tensor. The value lives as long as the graph needs it.
+/// Any thread may call both, and several threads may call `unpack` at once.
 class PackHooks {
  public:
   template <class Pack, class Unpack>

@@ -1,9 +1,9 @@
 /// libgrad/hooks/pinned_copy.h -- copies of an accelerator's tensors into
-/// pinned memory of the host, and back, while it computes.
+/// pinned memory of the host, and back, while the accelerator computes.
 ///
 /// Relies on (covered by tests/cpp/memory/test_side_stream.cpp):
-/// - a copy that does not block keeps its pinned memory from being used again
-///   before the stream that is current has done it;
+/// - the pinned memory of a non-blocking copy is not reused before the current
+///   stream has done the copy;
 /// - one block of bytes is copied without a copy in between.
 
 #pragma once
@@ -28,9 +28,9 @@ inline bool can_pin() {
 /// What is known of a tensor that was copied to the host.
 struct CopiedFrom {
   c10::Device device;
-  std::optional<c10::Stream> side;  // that copies; none for the current one
+  std::optional<c10::Stream> side;  // that copies; none: the current stream
   c10::VariableVersion counter;     // of the tensor
-  int64_t version = -1;             // that is copied; -1 where none is counted
+  int64_t version = -1;             // that is copied; -1 if not counted
 
   explicit CopiedFrom(const at::Tensor& tensor)
       : device(tensor.device()),
@@ -41,7 +41,7 @@ struct CopiedFrom {
     }
   }
 
-  /// Waits until the copy that was just begun is there.
+  /// Waits until the copy that was just begun is complete.
   void finish() const {
     if (at::getAccelerator() == device.type()) {
       const Streams streams(device.type());
@@ -49,7 +49,7 @@ struct CopiedFrom {
     }
   }
 
-  /// Throws if the copy may have read what was written to the tensor later.
+  /// Throws if the copy may contain what was written to the tensor later.
   void check_version(const at::Tensor& copy) const {
     const bool same = version < 0 || counter.current_version() == version;
     TORCH_CHECK(
@@ -85,7 +85,8 @@ inline OnHost copy_to_pinned(const at::Tensor& tensor) {
   wait_for(streams.getStream(from.device), *from.side);
   streams.recordDataPtrOnStream(tensor.storage().data_ptr(), *from.side);
   const c10::StreamGuard guard(*from.side);
-  // What is not a block of bytes would be made one where the host has to wait.
+  // A tensor that is no block of bytes is cloned on the side stream. Else the
+  // host would wait while it is made one.
   const bool is_block = tensor.is_non_overlapping_and_dense() &&
                         !tensor.is_conj() && !tensor.is_neg();
   return {
@@ -94,8 +95,8 @@ inline OnHost copy_to_pinned(const at::Tensor& tensor) {
       from};
 }
 
-/// Copies it back, by any thread. The stream that is current there waits for
-/// nothing but that.
+/// Copies the tensor back. May be called by any thread, whose current stream
+/// waits for this copy alone.
 inline at::Tensor copy_back(const OnHost& packed) {
   const auto& [host, from] = packed;
   from.check_version(host);
@@ -108,7 +109,7 @@ inline at::Tensor copy_back(const OnHost& packed) {
   const Streams streams(from.device.type());
   const auto current = streams.getStream(from.device);
   if (may_be_capturing(streams, current)) {
-    return copy();  // the device was waited for before the capture
+    return copy();  // the device was synchronized before the capture
   }
   const c10::StreamGuard guard(*from.side);
   auto tensor = copy();

@@ -1,7 +1,7 @@
-/// libgrad/torch/host.h -- what libgrad's Python does for its C++: the one port
-/// between the two.
+/// libgrad/torch/host.h -- the functions of libgrad's Python side that its C++
+/// calls: the one port between the two.
 ///
-/// The bindings fill it in when libgrad is imported. All extensions share it;
+/// The bindings set them when libgrad is imported. All extensions share them;
 /// in a program without Python every member stays null.
 
 #pragma once
@@ -26,51 +26,50 @@ struct Place;
 struct SavedPlace;
 class PointerIndex;
 
-/// Functions of Python's side. They may be called without the GIL, by any
-/// thread.
+/// Functions of the Python side. Any thread may call them, without the GIL.
 struct Host {
   using HooksPtr = std::shared_ptr<const Hooks>;
   using SavedSink = c10::function_ref<void(const SavedPlace&)>;
   /// An entry of torch's stack of saved-tensor hooks.
   using StackEntry = std::pair<c10::SafePyObject, c10::SafePyObject>;
 
-  /// True for an error that must not lead to another attempt, such as a
-  /// KeyboardInterrupt. Asked before each new attempt; it may clear what the
-  /// error has left behind.
+  /// True for an error that no other attempt may follow, such as a
+  /// KeyboardInterrupt. Called before each new attempt; may clear the Python
+  /// error that `error` has left behind.
   bool (*is_final)(const std::exception& error) = nullptr;
 
   /// Line `line` of the source file `file`.
   std::string (*read_source)(const std::string& file, int64_t line) = nullptr;
 
-  /// Where the thread stands. Must not throw. Where `library` is not null it
-  /// becomes what `name_of_library_call` names: the innermost call, where that
-  /// is a library's.
+  /// The line of the program that this thread is at. Must not throw. Unless
+  /// `library` is null, sets `*library` to the innermost call if that is a
+  /// library's, else to null. `name_of_library_call` names such a call.
   Place (*place_of_caller)(const void** library) = nullptr;
   std::string (*name_of_library_call)(const void* library) = nullptr;
 
-  /// Tells the sink what the node of a Python Function saved; returns what it
-  /// cannot tell, in words.
+  /// Passes to `sink` the tensors that the node of a Python Function saved.
+  /// Returns in words what could not be read; empty if nothing.
   std::string (*read_python_node)(torch::autograd::Node& node, SavedSink sink) =
       nullptr;
 
-  /// Tells the sink of the tensors in what Python hooks made of `packed`, and
-  /// of those that the hooks hold besides, once for each of `hooks`.
+  /// Passes to `sink` the tensors in the value that Python hooks made of
+  /// `packed`, and the tensors that the hooks hold themselves. The latter are
+  /// passed once for each hook; `hooks` has the hooks that were seen.
   void (*read_packed)(
       const torch::autograd::SavedVariable& packed,
       PointerIndex& hooks,
       SavedSink sink) = nullptr;
 
-  /// The hooks of C++ in an entry that is an object of Python; null for hooks
-  /// of Python.
+  /// The C++ hooks in an entry that is a Python object; null for Python hooks.
   HooksPtr (*hooks_of_entry)(const StackEntry& entry) = nullptr;
 
-  /// An entry for hooks of C++ that torch's Python may look at.
+  /// An entry for C++ hooks that torch's Python may look at.
   StackEntry (*entry_of_hooks)(HooksPtr hooks) = nullptr;
 
   static Host* make() { return new Host; }
 };
 
-/// The one of this process.
+/// The host of this process.
 inline Host& host() {
   static Host& shared = shared_by_extensions<Host, &Host::make>("_host_1");
   return shared;

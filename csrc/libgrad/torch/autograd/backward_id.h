@@ -11,8 +11,8 @@
 
 namespace libgrad::detail {
 
-/// The backward that this thread works for: a call of the engine, or all those
-/// of a GraphExecGroup.
+/// The backward that this thread works for: one call of the engine, or all
+/// calls of a GraphExecGroup.
 class BackwardId {
  public:
   static BackwardId now() {
@@ -24,7 +24,7 @@ class BackwardId {
     return backward;
   }
 
-  /// False outside of any.
+  /// False outside of a backward.
   explicit operator bool() const { return group_ || task_ != -1; }
   bool is_group() const { return group_.has_value(); }
 
@@ -45,7 +45,7 @@ class BackwardId {
     return group_ ? group_->ptr(&group_->pyinterpreter()) : nullptr;
   }
 
-  std::optional<c10::SafePyObject> group_;  // kept: no other has its address
+  std::optional<c10::SafePyObject> group_;  // kept alive for its address
   int task_ = -1;
 };
 

@@ -1,12 +1,13 @@
 /// libgrad/torch/autograd/closed_graph.h -- backward through the graph of one
-/// function, whose gradients reach nobody.
+/// function alone: no leaf and no older graph gets a gradient.
 ///
 /// Relies on (covered by tests/cpp/memory/test_measure_chain.cpp):
-/// - sequence_number::peek() is the number that the thread's next node gets,
-///   and thread_id() that of the thread that made a node;
-/// - the engine reads a node's next_edges() when it runs, and runs a node of
-///   the largest number as soon as it can, as AccumulateGrad;
-/// - it runs, of all nodes, those that lead to the targets it is asked for.
+/// - sequence_number::peek() is the sequence number of the thread's next node,
+///   and thread_id() the thread that made a node;
+/// - the engine reads a node's next_edges() when it runs the node;
+/// - the engine runs a node of the largest sequence number, such as
+///   AccumulateGrad, as soon as the node is ready;
+/// - the engine runs only the nodes that lead to its targets.
 
 #pragma once
 
@@ -26,8 +27,8 @@
 
 namespace libgrad::detail {
 
-/// Makes the gradient of an output, all ones: one that the engine owns alone,
-/// as any that a node behind it would make.
+/// Makes the gradient of an output, all ones. The engine alone owns this
+/// gradient, as it owns one that a successor's node makes.
 class OnesNode : public torch::autograd::Node {
  public:
   OnesNode(const at::Tensor& output, const Edge& edge)
@@ -41,7 +42,7 @@ class OnesNode : public torch::autograd::Node {
     add_input_metadata(start());
   }
 
-  /// What it takes.
+  /// The input of this node.
   at::Tensor start() const { return at::empty({0}, options_); }
 
   variable_list apply(variable_list&&) override {
@@ -53,7 +54,7 @@ class OnesNode : public torch::autograd::Node {
   const at::TensorOptions options_;
 };
 
-/// Takes a gradient, and keeps it from everybody.
+/// Takes a gradient and passes nothing on.
 class DropNode : public torch::autograd::Node {
  public:
   DropNode(const Edge& taken, const NodePtr& end)
@@ -76,7 +77,8 @@ class DropNode : public torch::autograd::Node {
   static constexpr uint64_t kLargest = std::numeric_limits<uint64_t>::max();
 };
 
-/// Where all nodes lead that are to run; itself it never does.
+/// The target that every DropNode leads to, so that the engine runs the
+/// DropNodes. It never runs itself.
 class EndNode : public torch::autograd::Node {
  public:
   EndNode() { add_input_metadata(undefined_input()); }
@@ -95,18 +97,18 @@ NodePtr make_node_of(Arguments&&... arguments) {
   }
 }
 
-/// The nodes that this thread has made from number `first` on. While it lives,
-/// they lead to `input`, and else to nobody: not into leaves, nor into graphs
-/// that were there before.
+/// The nodes that this thread made with sequence numbers from `first` on. While
+/// this object lives, their edges lead to `input` and to each other: edges into
+/// leaves and into older graphs are replaced by edges to DropNodes.
 class ClosedGraph {
  public:
-  /// A leaf, or the node outside that would have taken a gradient, as which
-  /// input.
+  /// The receiver of a dropped gradient: a leaf or an older node, and the
+  /// number of its input.
   using Owner = std::pair<const void*, uint32_t>;
   struct Dropped {
     Owner owner;
     int64_t bytes;
-    NodePtr node;  // which keeps the owner
+    NodePtr node;  // keeps the owner alive
   };
 
   ClosedGraph(const at::Tensor& output, const Edge& input, uint64_t first)
@@ -131,13 +133,13 @@ class ClosedGraph {
   ClosedGraph& operator=(const ClosedGraph&) = delete;
   ~ClosedGraph() { open(); }
 
-  /// Runs backward; the graph is gone then.
+  /// Runs backward, which frees the graph.
   void backward() {
     torch::autograd::Engine::get_default_engine().execute(
         {root_}, {start_}, false, false, false, targets_);
   }
 
-  /// The gradients that are dropped.
+  /// The gradients that DropNodes take.
   const std::vector<Dropped>& dropped() const { return dropped_; }
 
  private:
@@ -152,8 +154,8 @@ class ClosedGraph {
            node.sequence_nr() != DropNode::kLargest;
   }
 
-  /// True for a weight's copy of another type: autocast keeps it, with the node
-  /// that made it, for several functions.
+  /// True for the cast of a leaf. Autocast caches a weight's cast, with the
+  /// node that made it, for several functions.
   static bool is_cast(const torch::autograd::Node& node) {
     return node.num_outputs() == 1 && node.next_edge(0).is_valid() &&
            node.name() == "ToCopyBackward0" &&
@@ -185,7 +187,7 @@ class ClosedGraph {
     }
   }
 
-  /// Where to go instead of through `edge`.
+  /// The edge to a DropNode that replaces `edge`.
   Edge drop(const Edge& edge) {
     auto& node = drops_[{edge.function.get(), edge.input_nr}];
     if (!node) {
@@ -202,7 +204,7 @@ class ClosedGraph {
     return {node, 0};
   }
 
-  /// Of the gradient that goes through `edge`.
+  /// Size of the gradient that goes through `edge`.
   static int64_t bytes_of(const Edge& edge) {
     const auto& data = metadata(edge);
     if (data.was_default_constructed() || data.is_nested_tensor()) {

@@ -65,8 +65,8 @@ inline Edge target_edge(const at::Tensor& input) {
   if (const auto& node = input.grad_fn()) {
     return {node, static_cast<uint32_t>(input.output_nr())};
   }
-  // A leaf without an accumulator is in no graph. A node of its own, which no
-  // graph reaches, says so to the engine; an empty edge would match others.
+  // A leaf without an accumulator is in no graph. Its target is a new node that
+  // no graph reaches; the empty edge would match other empty edges.
   auto node = torch::autograd::impl::try_get_grad_accumulator(input);
   if (!node) {
     return {make_node<torch::autograd::Identity>(), 0};
@@ -74,7 +74,7 @@ inline Edge target_edge(const at::Tensor& input) {
   return {std::move(node), 0};
 }
 
-/// The edges of `tensors`, each by `edge_of`.
+/// `edge_of` of each of `tensors`.
 inline edge_list edges(
     const variable_list& tensors, Edge (*edge_of)(const at::Tensor&)) {
   edge_list result;
@@ -85,7 +85,7 @@ inline edge_list edges(
   return result;
 }
 
-/// Makes tensors that are no leaves keep the gradient that reaches them.
+/// Makes the tensors that are no leaves keep the gradient that reaches them.
 inline void retain_grads(const variable_list& tensors) {
   for (const auto& tensor : tensors) {
     if (tensor.defined()) {
@@ -94,12 +94,12 @@ inline void retain_grads(const variable_list& tensors) {
   }
 }
 
-/// True when `edge` points at an input that its node has.
+/// True when `edge` points to an input that its node has.
 inline bool in_range(const Edge& edge) {
   return edge.is_valid() && edge.input_nr < edge.function->num_inputs();
 }
 
-/// What the node behind `edge` knows of the gradient it expects.
+/// The metadata of the gradient that the node of `edge` expects.
 inline const torch::autograd::InputMetadata& metadata(const Edge& edge) {
   return edge.function->input_metadata(edge.input_nr);
 }
@@ -112,7 +112,7 @@ inline at::ScalarType dtype_of(const at::Tensor& tensor) {
   return tensor.scalar_type();
 }
 
-/// The gradient that enters at `edge` in one line, as of tensors.
+/// The gradient that `edge` takes, described in one line as a tensor would be.
 inline std::string describe(const Edge& edge) {
   std::ostringstream out;
   out << dtype_name(dtype_of(edge)) << ' '
@@ -121,7 +121,7 @@ inline std::string describe(const Edge& edge) {
   return out.str();
 }
 
-/// Throws unless `edge`, entry `i` of `argument`, can be fed by the engine.
+/// Throws unless the engine can feed `edge`, which is entry `i` of `argument`.
 inline void check_edge(
     const char* function, const char* argument, size_t i, const Edge& edge) {
   TORCH_CHECK_INDEX(
@@ -154,13 +154,12 @@ inline void check_edge(
       "C++ NestedTensor are not supported with GradientEdge");
 }
 
-/// Adds to an error of the engine what is known of it; set by
-/// <libgrad/doctor.h>.
+/// Adds an explanation to an error of the engine; set by <libgrad/doctor.h>.
 inline void (*explain_error)(const edge_list& roots, c10::Error& error) =
     nullptr;
 
-/// What `run`, which calls the engine, returns; its error explained. `roots()`
-/// are the edges that it starts from.
+/// Returns `run()`, which calls the engine. An error of the engine is explained
+/// first; `roots()` are the edges that the engine started from.
 template <class Run, class Roots>
 auto explained(const Run& run, const Roots& roots) {
   try {
@@ -173,7 +172,8 @@ auto explained(const Run& run, const Roots& roots) {
   }
 }
 
-/// Runs the engine: gradients at `targets`, or into the leaves.
+/// Runs the engine. Returns the gradients at `targets`, or accumulates into the
+/// leaves.
 inline variable_list execute(
     const edge_list& roots,
     const variable_list& seeds,

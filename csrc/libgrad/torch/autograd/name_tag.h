@@ -2,7 +2,7 @@
 /// outputs of a node.
 ///
 /// Relies on (covered by tests/cpp/memory/test_names.cpp):
-/// - a node keeps its pre_hooks(), and goes on with the gradients that they
+/// - a node keeps its pre_hooks(), and continues with the gradients that they
 ///   return;
 /// - a tensor keeps its name in AutogradMeta::name_.
 
@@ -21,12 +21,14 @@
 
 namespace libgrad::detail {
 
-/// Lies among a node's hooks, and does nothing.
+/// A pre-hook that keeps the names of a node's outputs, and leaves gradients as
+/// they are.
 class NameTag final : public torch::autograd::FunctionPreHook {
  public:
   using Names = std::vector<std::pair<uint32_t, std::string>>;
 
-  /// `node` keeps the name of one of its outputs, instead of one from before.
+  /// Names output `output` of `node`. An earlier name of that output is
+  /// replaced.
   static void put(
       torch::autograd::Node& node, uint32_t output, std::string_view name) {
     auto* tag = find(node);
@@ -66,7 +68,7 @@ class NameTag final : public torch::autograd::FunctionPreHook {
   Names names_;
 };
 
-/// The name that the program gave `tensor`; empty for none.
+/// The name that the program gave `tensor`; empty if none.
 inline std::string_view name_of(const c10::TensorImpl& tensor) {
   const auto* const meta =
       static_cast<const torch::autograd::AutogradMeta*>(tensor.autograd_meta());

@@ -55,8 +55,9 @@ inline std::string node_name(const std::type_info& function) {
   return function_name(function) + "Backward";
 }
 
-/// The same from what a node calls itself: "torch::autograd::CppNode<Cube>";
-/// other nodes without their namespace.
+/// The same, made from the name that a node reports:
+/// "torch::autograd::CppNode<Cube>". The names of other nodes lose
+/// "torch::autograd::".
 inline std::string node_name(std::string_view name) {
   constexpr std::string_view space = "torch::autograd::";
   constexpr std::string_view node = "torch::autograd::CppNode<";

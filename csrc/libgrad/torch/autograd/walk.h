@@ -1,11 +1,11 @@
-/// libgrad/torch/autograd/walk.h -- is there a path from one tensor's graph to
-/// another's?
+/// libgrad/torch/autograd/walk.h -- whether one tensor's graph reaches
+/// another's.
 ///
 /// Relies on (covered by tests/function/test_function_forward_mode.py):
-/// - a node's sequence number is above those of all nodes made before it on
-///   its thread;
-/// - the node behind an operator without a derivative, which passes nothing
-///   on, is of a type called WarnNotImplemented.
+/// - a node's sequence number is above those of all nodes made before it on its
+///   thread;
+/// - the node of an operator without a derivative, which passes no gradient on,
+///   is of a type called WarnNotImplemented.
 
 #pragma once
 
@@ -24,8 +24,8 @@ namespace libgrad::detail {
 
 using torch::autograd::variable_list;
 
-/// True when the graph of `tensor` leads to one of `sources`, each of which an
-/// operation made on this thread. What is older than they are is not visited.
+/// True when the graph of `tensor` reaches one of `sources`, each the result of
+/// an operation on this thread. Nodes older than all sources are not visited.
 inline bool depends_on(const at::Tensor& tensor, const variable_list& sources) {
   using torch::autograd::Node;
   std::unordered_set<const Node*> goals;

@@ -2,10 +2,10 @@
 /// autograd, and may supply its results.
 ///
 /// Relies on (covered by tests/cpp/memory/test_names.cpp):
-/// - no kernels but ours are registered for the key Fake, which comes behind
-///   those of autograd and is off until a thread includes it;
-/// - an operator of one extension can be called by another one: so they find
-///   the same watchers.
+/// - no kernels but libgrad's are registered for the dispatch key Fake, which
+///   comes after the autograd keys and is off until a thread includes it;
+/// - one extension can call an operator that another one defines, so all
+///   extensions find the same watchers.
 
 #pragma once
 
@@ -34,25 +34,27 @@ class OpWatcher {
   OpWatcher& operator=(const OpWatcher&) = delete;
   virtual ~OpWatcher() = default;
 
-  /// In front of an operator, whose arguments are the last ones of `stack`.
+  /// Called before an operator. The operator's arguments are the last entries
+  /// of `stack`.
   virtual void before(const c10::OperatorHandle& op, const Stack& stack) = 0;
-  /// Puts results in the place of the arguments, or returns false.
+  /// Replaces the arguments on `stack` by results, or returns false.
   virtual bool supply(const c10::OperatorHandle& op, Stack& stack) = 0;
-  /// Behind it: its results are there.
+  /// Called after the operator. Its results are the last entries of `stack`.
   virtual void after(const c10::OperatorHandle& op, const Stack& stack) = 0;
-  /// The program calls `tensor` by a name.
+  /// Called when the program names `tensor`.
   virtual void named(const at::Tensor& tensor, std::string_view name) = 0;
 
-  /// The one around this one.
+  /// The next outer watcher of this thread, or null.
   OpWatcher* outer() const { return outer_; }
 
-  /// False in a backward that the program runs while this is pushed: what it
-  /// does, and in which order, is not the program's.
+  /// False in a backward that the program runs while this watcher is pushed:
+  /// the engine, not the program, decides which operators run there and in
+  /// which order.
   bool is_here() const {
     return task_ == torch::autograd::get_current_graph_task_id();
   }
 
-  /// The innermost one of this thread, or null.
+  /// The innermost watcher of this thread, or null.
   static OpWatcher* top() { return shared().top(); }
 
  private:
@@ -61,8 +63,8 @@ class OpWatcher {
 
   struct Shared {
     OpWatcher*& (*top)();
-    std::mutex* mutex;  // of `is_ready`
-    bool is_ready;      // the key has its kernel
+    std::mutex* mutex;  // guards `is_ready`
+    bool is_ready;      // the kernel is registered
   };
 
   static OpWatcher*& top_here() {
@@ -70,7 +72,7 @@ class OpWatcher {
     return top;
   }
 
-  /// What all extensions share: that of the first one.
+  /// The state that all extensions share, made by the first one.
   static Shared& shared() {
     static Shared& instance =
         shared_by_extensions<Shared, &make_shared>("_op_watchers_1");
@@ -81,7 +83,7 @@ class OpWatcher {
     return new Shared{&top_here, new std::mutex, false};
   }
 
-  /// Stands in front of every kernel.
+  /// The fallback of kWatchKey, which runs before the kernel of every operator.
   static void kernel(
       const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
     const c10::impl::ExcludeDispatchKeyGuard inside(kWatchKey);
@@ -134,7 +136,7 @@ class OpWatcher {
   int task_ = -1;
 };
 
-/// While it lives, nobody watches this thread but who comes later.
+/// While it lives, only watchers that are pushed later see this thread.
 class NoWatchers {
  public:
   NoWatchers()

@@ -1,9 +1,9 @@
 /// libgrad/torch/dispatch/plain_cpu.h -- tensors that no mode, transform or
 /// subclass watches.
 ///
-/// Relies on (covered by tests/cpp/torch/test_internals.cpp): the dispatch keys of an
-/// ordinary CPU tensor, and the thread's included keys where no mode, transform
-/// or tracer is on.
+/// Relies on (covered by tests/cpp/torch/test_internals.cpp): the dispatch keys
+/// of an ordinary CPU tensor, and the thread's included keys where no mode,
+/// transform or tracer is on.
 
 #pragma once
 
@@ -17,9 +17,9 @@ inline bool is_subclass(const at::Tensor& tensor) {
   return tensor.unsafeGetTensorImpl()->is_python_dispatch();
 }
 
-/// True when making a tensor is seen by nobody but its owner: `like` is an
-/// ordinary tensor on the CPU, and this thread has no dispatch mode, transform
-/// or tracer.
+/// True when only its owner sees that a tensor like `like` is made: `like` is
+/// an ordinary CPU tensor, and this thread has no dispatch mode, transform or
+/// tracer.
 inline bool is_plain_cpu(const at::Tensor& like) {
   constexpr c10::DispatchKeySet ordinary{
       c10::DispatchKey::CPU,

@@ -1,5 +1,6 @@
-/// libgrad/torch/dispatch/record_function.h -- calls of Functions, told to
-/// those who listen to calls of operators: profilers, and libgrad's Record.
+/// libgrad/torch/dispatch/record_function.h -- reports calls of Functions to
+/// the observers of operators (profilers, libgrad's Record), and observes which
+/// operator runs.
 
 #pragma once
 
@@ -17,7 +18,7 @@
 
 namespace libgrad::detail {
 
-/// What `run` returns, announced as a call of the struct `function`.
+/// Returns `run()`, reported as a call of the struct `function`.
 template <class Run>
 auto announced(const std::type_info& function, const Run& run) {
   auto listeners = at::getStepCallbacksUnlessEmpty(at::RecordScope::FUNCTION);
@@ -32,7 +33,7 @@ auto announced(const std::type_info& function, const Run& run) {
   return run();
 }
 
-/// The names of an operator, where somebody watches.
+/// The operator that runs, known while a CurrentOpScope lives.
 struct CurrentOp {
   const char* name = "";
   const char* overload = "";
@@ -45,7 +46,7 @@ struct CurrentOp {
 
 inline thread_local CurrentOp current_op;
 
-/// Keeps the operator around one that begins.
+/// Keeps the outer operator while an inner one runs.
 struct OuterOp : at::ObserverContext {
   explicit OuterOp(CurrentOp op) : op(op) {}
   CurrentOp op;
@@ -62,8 +63,8 @@ inline void op_ends(const at::RecordFunction&, at::ObserverContext* outer) {
   current_op = static_cast<OuterOp*>(outer)->op;
 }
 
-/// While it lives, `current_op` is right, also in threads that work for this
-/// one. To be destroyed by the thread that made it.
+/// While it lives, `current_op` is up to date, also in threads that work for
+/// this one. To be destroyed by the thread that made it.
 class CurrentOpScope {
  public:
   CurrentOpScope() {
@@ -82,7 +83,7 @@ class CurrentOpScope {
   }
 
  private:
-  static inline thread_local int depth_ = 0;  // of those inside each other
+  static inline thread_local int depth_ = 0;  // of nested scopes
   static inline thread_local at::CallbackHandle handle_ = 0;
 };
 

@@ -1,9 +1,9 @@
 /// libgrad/torch/dispatch/shared.h -- one object for all extensions of a
 /// process.
 ///
-/// Relies on (covered by tests/memory/test_hooks_extensions.py): an operator that one
-/// extension defines can be found and called by another one. Extensions hide
-/// their symbols, so a variable of a header is another one in each.
+/// Relies on (covered by tests/memory/test_hooks_extensions.py): one extension
+/// can find and call an operator that another one defines. Extensions hide
+/// their symbols, so each has its own copy of a header's variable.
 
 #pragma once
 
@@ -16,15 +16,16 @@
 
 namespace libgrad::detail {
 
-/// The T that the first extension made by `make()`; it is never destroyed. It
-/// is known as the operator libgrad::`name`, whose number must change with T.
+/// The T that the first extension made by `make()`. It is never destroyed. The
+/// operator libgrad::`name` returns it; the number in `name` must change with
+/// T.
 template <class T, T* (*make)()>
 T& shared_by_extensions(const std::string& name) {
   auto& dispatcher = c10::Dispatcher::singleton();
   const c10::OperatorName found_as("libgrad::" + name, "");
   auto op = dispatcher.findSchema(found_as);
   if (!op) {
-    auto& library = *new torch::Library(  // never taken back
+    auto& library = *new torch::Library(  // never unregistered
         torch::Library::FRAGMENT,
         "libgrad",
         std::nullopt,

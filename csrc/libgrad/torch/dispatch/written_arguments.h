@@ -1,9 +1,9 @@
 /// libgrad/torch/dispatch/written_arguments.h -- which arguments an operator
 /// writes to.
 ///
-/// Relies on (covered by tests/cpp/doctor/test_doctor.cpp): an operator's schema says
-/// which arguments it writes to, but for the statistics of batch norm
-/// (kUntold).
+/// Relies on (covered by tests/cpp/doctor/test_doctor.cpp): an operator's
+/// schema says which arguments it writes to, except for the statistics of batch
+/// norm (kUntold).
 
 #pragma once
 
@@ -16,14 +16,16 @@
 
 namespace libgrad::detail {
 
-/// Operators that write into arguments of these names and do not say so.
+/// Operators that write into arguments whose names start with "running_", while
+/// their schemas do not say so.
 inline constexpr std::string_view kUntold[] = {
     "aten::native_batch_norm",
     "aten::cudnn_batch_norm",
     "aten::miopen_batch_norm",
     "aten::batch_norm_update_stats"};
 
-/// Operators that say they write, but leave numbers as they are.
+/// Operators whose schemas say that they write, but that leave the data
+/// unchanged.
 inline constexpr std::string_view kNoWrites[] = {
     "aten::detach_",
     "aten::record_stream",
@@ -36,7 +38,7 @@ bool is_one_of(std::string_view name, const std::string_view (&names)[N]) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
-/// Which arguments of an operator it writes to.
+/// Indices of the arguments that an operator writes to.
 inline std::vector<size_t> written_arguments(const c10::FunctionSchema& op) {
   std::vector<size_t> written;
   if (is_one_of(op.name(), kNoWrites)) {

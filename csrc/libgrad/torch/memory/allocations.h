@@ -1,11 +1,13 @@
-/// libgrad/torch/memory/allocations.h -- the bytes that are allocated and
-/// freed.
+/// libgrad/torch/memory/allocations.h -- counts the bytes that are allocated
+/// and freed.
 ///
 /// Relies on (covered by tests/cpp/memory/test_measure_chain.cpp):
-/// - the allocators of the CPU and of accelerators report each block to what
-///   the thread has as PROFILER_STATE, which is a MemoryReportingInfoBase, and
-///   threads of the engine take over from the one that started it;
-/// - a profiler that is on is there, and would take this for its own state.
+/// - the allocators of the CPU and of accelerators report each block to the
+///   thread's PROFILER_STATE, which is a MemoryReportingInfoBase;
+/// - the engine's threads inherit that state from the thread that started the
+///   backward;
+/// - an active profiler occupies that place, and would take a MemoryWatch for
+///   its own state.
 
 #pragma once
 
@@ -20,7 +22,7 @@
 
 namespace libgrad::detail {
 
-/// Blocks of one device that were allocated since it began to watch.
+/// Counts the blocks of one device that are allocated while it watches.
 class MemoryWatch : public c10::MemoryReportingInfoBase {
  public:
   explicit MemoryWatch(c10::Device device) : device_(device) {}
@@ -48,7 +50,7 @@ class MemoryWatch : public c10::MemoryReportingInfoBase {
     return now_;
   }
 
-  /// Counts from 0, without the blocks that are there.
+  /// Counts from 0 again, without the blocks that are allocated now.
   void start() {
     const std::lock_guard<std::mutex> lock(mutex_);
     blocks_.clear();
@@ -66,7 +68,7 @@ class MemoryWatch : public c10::MemoryReportingInfoBase {
     peak_ = now_;
   }
 
-  /// Of a block that was allocated meanwhile, and is there.
+  /// Size of a block that was allocated since `start` and is not freed.
   std::optional<int64_t> size_of(const void* block) const {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = blocks_.find(block);
@@ -81,7 +83,7 @@ class MemoryWatch : public c10::MemoryReportingInfoBase {
   int64_t peak_ = 0;
 };
 
-/// While it lives, `watch` sees what this thread does.
+/// While it lives, `watch` counts what this thread allocates and frees.
 class Watching {
  public:
   explicit Watching(std::shared_ptr<MemoryWatch> watch)

@@ -8,10 +8,10 @@
 
 namespace libgrad::detail {
 
-/// Whether, and to which dtype, operators of this thread cast.
+/// Whether operators of this thread cast, and to which dtype.
 class AutocastState {
  public:
-  /// For the CPU and for `devices`.
+  /// Reads the state for the CPU and for `devices`.
   explicit AutocastState(const std::vector<c10::Device>& devices)
       : cache_(at::autocast::is_autocast_cache_enabled()) {
     add(at::kCPU);

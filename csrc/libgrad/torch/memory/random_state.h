@@ -1,8 +1,7 @@
 /// libgrad/torch/memory/random_state.h -- random numbers that are drawn again.
 ///
 /// Relies on (covered by tests/cpp/memory/test_checkpoint.cpp): the state of
-/// the CPU's generator is its engine and the next normal samples, where there
-/// are some.
+/// the CPU's generator is its engine and its cached normal samples.
 
 #pragma once
 
@@ -18,8 +17,8 @@
 
 namespace libgrad::detail {
 
-/// The CPU's default generator as it is now: as a tensor, which get_state()
-/// makes of it, it would take more time than a small operator.
+/// The state of the CPU's default generator. It is copied field by field:
+/// get_state() makes a tensor of it, which takes longer than a small operator.
 class CpuRandom {
  public:
   CpuRandom() {
@@ -62,7 +61,7 @@ class CpuRandom {
   std::optional<double> double_;
 };
 
-/// The default generator of another device.
+/// The state of the default generator of another device.
 class DeviceRandom {
  public:
   explicit DeviceRandom(c10::Device device)
@@ -86,8 +85,8 @@ class DeviceRandom {
   at::Tensor state_;
 };
 
-/// The devices of tensors, and others: all but the CPU, which is always among
-/// them.
+/// The devices of `tensors`, and `others`, without the CPU, whose generator
+/// RandomState always has.
 inline std::vector<c10::Device> devices_of(
     const std::vector<at::Tensor>& tensors,
     const std::vector<c10::Device>& others) {
@@ -107,7 +106,7 @@ inline std::vector<c10::Device> devices_of(
   return devices;
 }
 
-/// The default generators of the CPU and of other devices.
+/// The states of the default generators of the CPU and of other devices.
 class RandomState {
  public:
   explicit RandomState(const std::vector<c10::Device>& devices) {
@@ -117,7 +116,7 @@ class RandomState {
     }
   }
 
-  /// Forgets the generators that have not changed since.
+  /// Drops the states of generators that nobody has drawn from since.
   void forget_unused(const std::vector<c10::Device>& devices) {
     const RandomState now(devices);
     if (*cpu_ == *now.cpu_) {
@@ -148,8 +147,8 @@ class RandomState {
   std::vector<DeviceRandom> devices_;
 };
 
-/// Draws what was drawn from `state` on; afterwards the generators go on where
-/// they were.
+/// While it lives, the generators draw again from `state` on. Afterwards they
+/// continue where they were.
 class DrawAgain {
  public:
   DrawAgain(

@@ -1,10 +1,10 @@
 /// libgrad/torch/memory/side_stream.h -- the stream of a device that copies
-/// while the current one computes.
+/// while the current stream computes.
 ///
 /// Relies on (covered by tests/cpp/memory/test_side_stream.cpp):
-/// - an allocator tells its own memory by raw_deleter(), and does not use again
-///   what is recorded on a stream before that one has done what it was given
-///   until the memory was freed.
+/// - the deleter of memory from an allocator is its raw_deleter();
+/// - an allocator does not reuse memory that is recorded on a stream before
+///   that stream has done the work it was given until the memory was freed.
 
 #pragma once
 
@@ -20,8 +20,8 @@ namespace libgrad::detail {
 
 using Streams = c10::impl::VirtualGuardImpl;
 
-/// True while work of `stream` goes into a graph, and where torch (2.11) may
-/// not tell: the current stream is right in both.
+/// True while `stream` is captured into a graph, and where torch (2.11) cannot
+/// tell. In both cases the current stream is right for a copy.
 template <class Guard>
 bool may_be_capturing(const Guard& streams, const c10::Stream& stream) {
   if constexpr (requires { streams.isStreamCapturing(stream); }) {
@@ -31,11 +31,11 @@ bool may_be_capturing(const Guard& streams, const c10::Stream& stream) {
   }
 }
 
-/// The stream for copies of a device's tensors, one in a process; none where
-/// the backend has none to give.
+/// The stream for copies of a device's tensors, one per device in a process;
+/// none if the backend has no stream to give.
 inline std::optional<c10::Stream> side_stream(c10::Device device) {
   static std::mutex mutex;
-  static auto& known =  // never let go
+  static auto& known =  // never destroyed
       *new std::unordered_map<c10::Device, std::optional<c10::Stream>>;
   const std::lock_guard<std::mutex> lock(mutex);
   const auto [place, is_new] = known.try_emplace(device);
@@ -48,10 +48,12 @@ inline std::optional<c10::Stream> side_stream(c10::Device device) {
   return place->second;
 }
 
-/// The stream that may copy the tensor while the current one goes on; none
-/// where that one has to do it: for a tensor that is not just memory of the
-/// accelerator's allocator, which alone can be told of another stream, and for
-/// a graph that is captured, which may leave no work that nobody waits for.
+/// The stream that may copy `tensor` while the current stream goes on. There is
+/// none, and the current stream has to copy:
+/// - when the tensor is not plain memory of the accelerator's allocator: only
+///   that allocator can be told of another stream;
+/// - while a graph is captured, since a graph may leave no work behind that no
+///   stream waits for.
 inline std::optional<c10::Stream> side_stream(const at::Tensor& tensor) {
   const auto device = tensor.device();
   if (at::getAccelerator() != device.type() || !tensor.has_storage() ||
@@ -70,7 +72,8 @@ inline std::optional<c10::Stream> side_stream(const at::Tensor& tensor) {
   return side_stream(device);
 }
 
-/// Makes `stream` wait for what `other` was given until now; the host does not.
+/// Makes `stream` wait for the work that `other` was given so far. The host
+/// does not wait.
 inline void wait_for(const c10::Stream& other, const c10::Stream& stream) {
   c10::Event event(other.device_type());
   event.record(other);

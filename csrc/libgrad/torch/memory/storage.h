@@ -1,9 +1,9 @@
-/// libgrad/torch/memory/storage.h -- where a tensor lies in its storage, and
-/// addresses that stay its own.
+/// libgrad/torch/memory/storage.h -- the bytes of its storage that a tensor
+/// spans, and addresses that are not reused.
 ///
 /// Relies on (covered by tests/graph/test_why.py): a weak reference keeps the
-/// address of a TensorImpl or StorageImpl from being used again, but not what
-/// it held.
+/// address of a TensorImpl or StorageImpl from being reused, but does not keep
+/// its contents.
 
 #pragma once
 
@@ -16,7 +16,7 @@
 
 namespace libgrad::detail {
 
-/// An address that nothing else gets while it is here.
+/// An address that is not reused while this object lives.
 using Kept = c10::weak_intrusive_ptr<c10::intrusive_ptr_target>;
 
 inline Kept keep_address(c10::intrusive_ptr_target* target) {
@@ -24,7 +24,8 @@ inline Kept keep_address(c10::intrusive_ptr_target* target) {
   return Kept::reclaim(target);
 }
 
-/// Bytes of a storage, from the first that a tensor has to behind its last.
+/// The bytes of a storage from a tensor's first, `begin`, to behind its last,
+/// `end`.
 struct Span {
   int64_t begin = 0;
   int64_t end = std::numeric_limits<int64_t>::max();
@@ -32,7 +33,7 @@ struct Span {
   bool meets(const Span& other) const {
     return begin < other.end && other.begin < end;
   }
-  /// Becomes the smallest that has both.
+  /// Becomes the smallest span that contains both.
   void add(const Span& other) {
     if (begin == end) {
       *this = other;
@@ -43,7 +44,8 @@ struct Span {
   }
 };
 
-/// The bytes of its storage that `tensor` spans; all where they are not known.
+/// The bytes of its storage that `tensor` spans; all bytes if they are not
+/// known.
 inline Span span_of(const c10::TensorImpl& tensor) {
   if (tensor.is_nested()) {
     return {};
@@ -70,7 +72,7 @@ inline Span span_of(const c10::TensorImpl& tensor) {
   return {*offset * itemsize, (*offset + last + 1) * itemsize};
 }
 
-/// True when `tensor`, of `nbytes`, is all that is in a storage of as many.
+/// True when `tensor`, of `nbytes`, fills a storage of `storage_nbytes`.
 inline bool fills(
     const c10::TensorImpl& tensor, int64_t nbytes, int64_t storage_nbytes) {
   return nbytes == storage_nbytes && !tensor.is_nested() &&

@@ -1,10 +1,11 @@
-/// libgrad/torch/memory/tensor_impl.h -- a TensorImpl read as it is: nothing
-/// here asks Python, runs an operator or changes a count.
+/// libgrad/torch/memory/tensor_impl.h -- the fields of a TensorImpl, read
+/// without asking Python, running an operator or changing a reference count.
 ///
-/// Relies on (covered by tests/cpp/graph/test_snapshot.cpp and test_doctor.cpp):
+/// Relies on (covered by tests/cpp/graph/test_snapshot.cpp and
+/// test_doctor.cpp):
 /// - TensorImpl keeps its device in `device_opt_`: device() may ask Python;
-/// - a VariableVersion is a pointer to the counter that tensors share whose
-///   versions move together;
+/// - a VariableVersion is a pointer to the version counter, which is shared by
+///   tensors whose versions move together;
 /// - an explicit instantiation may name a private member (`Reveal`).
 
 #pragma once
@@ -18,8 +19,8 @@
 
 namespace libgrad::detail {
 
-/// Tells `member(Tag())`, a friend of Tag, of a private member: an explicit
-/// instantiation may name it.
+/// Defines `member(Tag())`, a friend of Tag that returns the pointer to a
+/// private member, which an explicit instantiation may name.
 template <class Tag, typename Tag::type Member>
 struct Reveal {
   friend typename Tag::type member(Tag) { return Member; }
@@ -31,7 +32,7 @@ struct DeviceOfImpl {
 };
 template struct Reveal<DeviceOfImpl, &c10::TensorImpl::device_opt_>;
 
-/// The version that `impl` has now; -1 for one that counts none.
+/// The version of `impl`; -1 if it has no version counter.
 inline int64_t version_of(const c10::TensorImpl& impl) {
   const auto& counter = impl.version_counter();
   return counter.enabled() ? int64_t{counter.current_version()} : -1;
@@ -42,7 +43,7 @@ inline c10::Device device_of(const c10::TensorImpl& impl) {
   return (impl.*member(DeviceOfImpl())).value_or(c10::Device(c10::kCPU));
 }
 
-/// The counter behind the version of `tensor`; null where there is none.
+/// The version counter of `tensor`; null if there is none.
 inline const void* counter_of(const c10::TensorImpl& tensor) {
   const auto& version = tensor.version_counter();
   static_assert(sizeof(version) == sizeof(void*));
@@ -51,7 +52,7 @@ inline const void* counter_of(const c10::TensorImpl& tensor) {
   return counter;
 }
 
-/// The memory of a tensor; null for one that has none of its own.
+/// The storage of a tensor; null if it has none.
 inline c10::StorageImpl* memory_of(const at::Tensor& tensor) {
   return tensor.defined() && tensor.has_storage()
              ? tensor.unsafeGetTensorImpl()
@@ -60,7 +61,8 @@ inline c10::StorageImpl* memory_of(const at::Tensor& tensor) {
              : nullptr;
 }
 
-/// True for a tensor of which its memory and its layout say all.
+/// True for a tensor that its storage, dtype and strided layout describe
+/// completely.
 inline bool has_plain_memory(const at::Tensor& tensor) {
   using K = c10::DispatchKey;
   constexpr auto others = c10::DispatchKeySet(

@@ -4,9 +4,9 @@
 /// Relies on (covered by tests/cpp/memory/test_hooks.cpp and
 /// tests/memory/test_hooks.py):
 /// - set_default_engine_stub replaces the engine that get_default_engine()
-///   returns; torch's Python calls its own engine by another way;
-/// - of an engine, others call nothing that is not virtual but queue_callback,
-///   whose state is the thread's.
+///   returns; torch's Python reaches its own engine in another way;
+/// - queue_callback is the only non-virtual member of an engine that other code
+///   calls, and its state belongs to the thread.
 
 #pragma once
 
@@ -17,13 +17,14 @@
 
 namespace libgrad::detail {
 
-/// The engine that was there, but for the hooks that it gives.
+/// Forwards to the engine that was the default, and adds hooks of C++ on saved
+/// tensors.
 class HookEngine : public torch::autograd::Engine {
   using Engine = torch::autograd::Engine;
   using GraphTask = torch::autograd::GraphTask;
 
  public:
-  /// Makes it the default one, the first time.
+  /// Makes a HookEngine the default engine, once.
   static void install() {
     static const bool installed = [] {
       instance_ = new HookEngine(Engine::get_default_engine());

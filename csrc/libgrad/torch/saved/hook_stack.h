@@ -1,17 +1,19 @@
 /// libgrad/torch/saved/hook_stack.h -- hooks of C++ on torch's own stack of
-/// saved-tensor hooks, so that the innermost one holds whoever pushed it, other
-/// threads that work for this one have them, and they are refused where torch
-/// refuses hooks.
+/// saved-tensor hooks.
+///
+/// The innermost hooks are used, whether C++ or Python pushed them. Threads
+/// that work for this one have the same hooks. Hooks are refused where torch
+/// refuses its own.
 ///
 /// Relies on (covered by tests/cpp/memory/test_hooks.cpp and
 /// tests/memory/test_hooks.py):
 /// - at::SavedTensorDefaultHooks keeps pairs of SafePyObjects, and does not
 ///   look into them;
 /// - a PyInterpreter that was disarmed counts no references;
-/// - torch's Python expects objects of its own there, and asks for no more than
-///   that they are callable;
-/// - an engine's get_default_saved_variable_hooks is asked for each tensor that
-///   is saved.
+/// - torch's Python expects Python objects on the stack, and asks only that
+///   they are callable;
+/// - an engine's get_default_saved_variable_hooks is called for each tensor
+///   that is saved.
 
 #pragma once
 
@@ -29,18 +31,19 @@
 
 namespace libgrad::detail {
 
-/// True for a tensor, saved by the operator of this name, that is to be packed.
+/// Selects tensors to pack, by the name of the operator that saves and the
+/// tensor.
 using Selection = std::function<bool(std::string_view, const at::Tensor&)>;
 
-/// A hook with what else is known of it.
+/// A pack hook with its options.
 struct Hooks {
   Pack pack;
   Selection only = {};   // all tensors when empty
-  bool compose = false;  // what it makes is saved under the hooks around it
+  bool compose = false;  // the outer hooks pack what it returns
 };
 using HooksPtr = Host::HooksPtr;
 
-/// Stands for C++ where a stack of Python objects wants an interpreter.
+/// The interpreter of entries that are no Python objects.
 inline c10::impl::PyInterpreter& no_interpreter() {
   static c10::impl::PyInterpreter* const interpreter = [] {
     auto* made = new c10::impl::PyInterpreter(nullptr);
@@ -50,9 +53,9 @@ inline c10::impl::PyInterpreter& no_interpreter() {
   return *interpreter;
 }
 
-/// Where hooks are while they are pushed. The stack, of which other threads
-/// may have copies, knows a slot by its address and number: a slot is never
-/// freed, and has another number when it is used again.
+/// Holds hooks while they are on the stack. An entry of the stack, which other
+/// threads may have copied, refers to a slot by its address and number. A slot
+/// is never freed; its number changes when it is reused.
 class HookSlot {
  public:
   /// Puts `hooks` on this thread's stack.
@@ -75,14 +78,13 @@ class HookSlot {
     return slot;
   }
 
-  /// Takes what `push` put there off the stack.
+  /// Takes the hooks off the stack.
   void pop() {
     at::SavedTensorDefaultHooks::pop_hooks();
     free();
   }
 
-  /// The hooks of an entry of the stack; null for others' ones, and for those
-  /// that are gone.
+  /// The hooks of an entry that `is_ours`; null when they are gone.
   using Entry = Host::StackEntry;
   static HooksPtr find(const Entry& entry) {
     auto& slot =
@@ -109,7 +111,7 @@ class HookSlot {
   }
 
   void free() {
-    HooksPtr hooks;  // goes when no lock is held: it may be anybody's code
+    HooksPtr hooks;  // destroyed without the lock: runs any code
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       hooks = std::move(hooks_);
@@ -145,8 +147,8 @@ class PushedHooks {
       slot_ = &HookSlot::push(std::move(hooks));
       return;
     }
-    // Torch's Python takes what is on the stack for objects: when it runs what
-    // torch.compile made, for one.
+    // Torch's Python expects Python objects on the stack, for example when it
+    // runs code that torch.compile made.
     auto [pack, unpack] = make(std::move(hooks));
     at::SavedTensorDefaultHooks::lazy_initialize();
     at::SavedTensorDefaultHooks::push_hooks(std::move(pack), std::move(unpack));
@@ -162,10 +164,10 @@ class PushedHooks {
   }
 
  private:
-  HookSlot* slot_ = nullptr;  // null for an object of Python
+  HookSlot* slot_ = nullptr;  // null for a Python object
 };
 
-/// While it lives, this thread has only the hooks around the innermost ones.
+/// While it lives, the innermost hooks are off this thread's stack.
 class OuterHooks {
  public:
   OuterHooks() : all_(at::SavedTensorDefaultHooks::get_tls_state()) {

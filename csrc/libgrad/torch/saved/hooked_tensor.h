@@ -2,9 +2,9 @@
 /// of C++.
 ///
 /// Relies on (covered by tests/cpp/memory/test_hooks.cpp):
-/// - a SavedVariable calls its hooks as SavedVariableHooks says, and looks at
-///   no version of a tensor that was packed;
-/// - tensor_data() shares the version of the tensor.
+/// - a SavedVariable calls its hooks as SavedVariableHooks says, and does not
+///   check the version of a packed tensor;
+/// - tensor_data() shares the version counter of the tensor.
 
 #pragma once
 
@@ -31,14 +31,14 @@ class NoHooks {
   bool before_;
 };
 
-/// One saved tensor, under hooks of C++.
+/// One saved tensor, packed by hooks of C++.
 class HookedTensor : public torch::autograd::SavedVariableHooks {
  public:
   explicit HookedTensor(HooksPtr hooks) : hooks_(std::move(hooks)) {}
 
   void call_pack_hook(const at::Tensor& tensor) override {
-    // A tensor of its own, which shares the version, where the node that saves
-    // it would keep itself alive.
+    // A node that saves its own output would keep itself alive. tensor_data()
+    // has no graph, and shares the version counter.
     const auto data = tensor.requires_grad() ? tensor.tensor_data() : tensor;
     const auto hooks = std::move(hooks_);
     if (hooks->only && !hooks->only(current_op.text(), data)) {
@@ -59,7 +59,7 @@ class HookedTensor : public torch::autograd::SavedVariableHooks {
   }
 
   at::Tensor call_unpack_hook() override {
-    // What is kept as a saved tensor has its version looked at.
+    // A SavedVariable checks the version of the tensor that it keeps.
     auto kept = saved_ ? saved_->unpack() : at::Tensor();
     if (!packed_) {
       return kept;
@@ -70,12 +70,13 @@ class HookedTensor : public torch::autograd::SavedVariableHooks {
     return tensor;
   }
 
-  /// The tensor that is kept, where there is one, or what hooks around made.
+  /// The tensor that is kept, or the value that outer hooks made of it; null if
+  /// there is none.
   const torch::autograd::SavedVariable* kept() const {
     return saved_ ? &*saved_ : nullptr;
   }
 
-  /// What is kept for this tensor and others.
+  /// What this tensor and others keep together; null for nothing.
   const Packed::Shared* shared() const {
     return packed_ ? packed_->shared() : nullptr;
   }
@@ -89,7 +90,7 @@ class HookedTensor : public torch::autograd::SavedVariableHooks {
     saved_.emplace(tensor.requires_grad() ? tensor.detach() : tensor, false);
   }
 
-  HooksPtr hooks_;                  // until they have packed
+  HooksPtr hooks_;                  // null once they have packed
   std::unique_ptr<Packed> packed_;  // null for a tensor that is not packed
   std::optional<torch::autograd::SavedVariable> saved_;  // its tensor
 };

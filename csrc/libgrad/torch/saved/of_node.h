@@ -34,11 +34,12 @@ namespace libgrad::detail {
 
 using RawNode = torch::autograd::Node;
 
-/// Is told of each place in turn; a field's text need not outlive the call.
+/// Called with each place in turn; a field's text need not outlive the call.
 using SavedSink = Host::SavedSink;
 
-/// Tells the sink of the tensors in what hooks made of `packed`, with no field,
-/// and of those that the hooks hold besides, once for each of `hooks`.
+/// Passes to `sink` the tensors in the value that hooks made of `packed`,
+/// without a field, and the tensors that the hooks hold themselves. The latter
+/// are passed once for each hook; `hooks` has the hooks that were seen.
 inline void read_pack(
     const SavedVariable& packed, PointerIndex& hooks, SavedSink sink) {
   const auto* const hooked =
@@ -53,7 +54,7 @@ inline void read_pack(
     const auto held = saved_place(*kept, "");
     if (held.tensor != nullptr) {
       sink(held);
-    } else if (held.packed != nullptr) {  // by the hooks around
+    } else if (held.packed != nullptr) {  // by outer hooks
       read_pack(*held.packed, hooks, sink);
     }
   }
@@ -71,7 +72,7 @@ inline void read_pack(
   }
 }
 
-/// How to read the nodes of a class.
+/// How to read the nodes of one class.
 struct KnownNode {
   enum Layout { kTable, kEmpty, kLeaf, kCopySlices, kCpp, kPython, kUnknown };
   Layout layout = kUnknown;
@@ -93,7 +94,7 @@ inline const auto& operator_nodes() {
   return nodes;
 }
 
-/// True for LibTorch's nodes that are no operators and save no tensors.
+/// True for LibTorch's nodes that belong to no operator and save no tensors.
 inline bool saves_nothing(const std::type_info& type) {
   const auto name = c10::demangle(type.name());
   constexpr std::string_view space = "torch::autograd::";
@@ -157,7 +158,8 @@ inline void read_table(
   }
 }
 
-/// Nothing is called on it: it lends its layout to the node of any Function.
+/// Never called. The node of any Function is read as if it were this
+/// Function's.
 struct AnyFunction {
   static at::Tensor forward(AutogradContext*, at::Tensor x) { return x; }
   static variable_list backward(AutogradContext*, variable_list x) { return x; }
@@ -183,8 +185,8 @@ inline std::string read_cpp_node(RawNode& node, SavedSink sink) {
   return Context::freed(ctx) ? "a backward freed its saved tensors" : "";
 }
 
-/// Tells `sink` what `node`, of class `known`, saved; returns what it cannot
-/// tell, in words.
+/// Passes to `sink` the tensors that `node`, of class `known`, saved. Returns
+/// in words what could not be read; empty if nothing.
 inline std::string read_saved(
     RawNode& node, const KnownNode& known, SavedSink sink) {
   switch (known.layout) {

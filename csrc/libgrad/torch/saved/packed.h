@@ -1,4 +1,4 @@
-/// libgrad/torch/saved/packed.h -- what hooks made of a tensor that was saved.
+/// libgrad/torch/saved/packed.h -- the value that hooks made of a saved tensor.
 
 #pragma once
 
@@ -20,23 +20,25 @@ class Packed {
   Packed(const Packed&) = delete;
   Packed& operator=(const Packed&) = delete;
   virtual ~Packed() = default;
-  /// Takes the tensor out of the value: where it is one, or a pair of one and
-  /// something. Somebody else keeps it then.
+  /// Moves the tensor out of the value, if the value is a tensor or a pair of a
+  /// tensor and something else; the caller keeps it then. Undefined for other
+  /// values.
   virtual at::Tensor take_tensor() = 0;
-  /// Waits until what was taken out has its numbers, before others look.
+  /// Waits until the data of the tensor that was taken out is complete, before
+  /// other code reads it.
   virtual void finish() const {}
-  /// The tensor that was packed; `taken` is what was taken out. May be called
-  /// many times, and by several threads.
+  /// The tensor that was packed; `taken` is the result of `take_tensor`. May be
+  /// called many times, and by several threads.
   virtual at::Tensor unpack(const at::Tensor& taken) = 0;
 
-  /// What several values keep together, once it is known; null for nothing.
+  /// Called with each tensor that several values keep together.
   using KeptSink = c10::function_ref<void(
       const torch::autograd::SavedVariable& tensor,
       std::string_view name,  // empty for an argument
       size_t place)>;
   struct Shared {
     virtual ~Shared() = default;
-    /// Tells the sink of each of the tensors.
+    /// Passes each tensor to the sink.
     virtual void each_kept(const KeptSink& sink) const = 0;
   };
   virtual const Shared* shared() const { return nullptr; }
@@ -47,11 +49,11 @@ inline constexpr bool kPairOfTensor = false;
 template <class T>
 inline constexpr bool kPairOfTensor<std::pair<at::Tensor, T>> = true;
 
-/// True for a pair whose tensor has its numbers once `second.finish()` is done.
+/// True for a pair whose tensor is complete only after `second.finish()`.
 template <class Value>
 inline constexpr bool kUnderWay = false;
 
-/// A value of type `Value`, and the hook that takes it.
+/// A value of type `Value`, and the unpack hook that takes it.
 template <class Value, class Unpack>
 class PackedAs : public Packed {
  public:

@@ -1,13 +1,14 @@
 /// libgrad/torch/saved/variable.h -- what a SavedVariable holds, read without
-/// unpacking it: no hook runs, no version is checked, no count changes.
+/// unpacking it: no hook runs, no version is checked, and no reference count
+/// changes.
 ///
 /// Relies on (covered by tests/cpp/graph/test_snapshot.cpp):
-/// - SavedVariable keeps its tensor in `data_`, the version that it had in
-///   `saved_version_`, whether it was made with none in
-///   `was_default_constructed_`, whether it is an output in `is_output_`, and
-///   what packed it in `hooks_`;
-/// - it keeps the node that made its tensor in `grad_fn_`, where the tensor has
-///   none itself.
+/// - SavedVariable keeps its tensor in `data_`, the version that the tensor had
+///   in `saved_version_`, whether it was made without a tensor in
+///   `was_default_constructed_`, whether the tensor is an output in
+///   `is_output_`, and the hooks that packed it in `hooks_`;
+/// - it keeps the node that made its tensor in `grad_fn_`, if the tensor itself
+///   has none.
 
 #pragma once
 
@@ -26,12 +27,12 @@
 
 namespace libgrad {
 
-/// What can be said of a tensor that a node saved.
+/// The state of a tensor that a node saved.
 enum class SavedState : uint8_t {
-  kHeld,      // it is there
-  kNone,      // nothing was saved in this place
-  kReleased,  // it was, until a backward freed it
-  kPacked,    // a hook packed it: nothing is known until it is unpacked
+  kHeld,      // the node holds it
+  kNone,      // no tensor was saved in this place
+  kReleased,  // a backward freed it
+  kPacked,    // a hook packed it; it is unknown until unpacked
 };
 
 }  // namespace libgrad
@@ -68,7 +69,8 @@ constexpr SavedField saved_list(
       .released = static_cast<SavedField::Flag>(released)};
 }
 
-/// A class of nodes and its members in `kSavedFields`.
+/// A class of nodes; its members are entries `first` to `end` of
+/// `kSavedFields`.
 struct OperatorNode {
   const std::type_info* type;
   const char* name;  // "MulBackward0"
@@ -113,7 +115,7 @@ struct SavedGradFn {
 };
 template struct Reveal<SavedGradFn, &SavedVariable::grad_fn_>;
 
-/// A tensor in its place among those that a node saved.
+/// A tensor that a node saved, and its place among the saved tensors.
 struct SavedPlace {
   std::string_view field;
   Index index = kNothing;
@@ -124,11 +126,11 @@ struct SavedPlace {
   const at::Tensor* tensor = nullptr;     // where it is held
   bool by_python = false;                 // held by a Python object, not by C++
   const SavedVariable* packed = nullptr;  // where hooks packed it
-  const SavedVariable* variable = nullptr;  // that says so, where one does
+  const SavedVariable* variable = nullptr;  // read for this; null if none
   std::string_view label = {};              // its name, if not the tensor's own
 };
 
-/// What `saved` says of itself, under the name `field`.
+/// What `saved` holds; `field` is the name of its member.
 inline SavedPlace saved_place(
     const SavedVariable& saved,
     std::string_view field,

@@ -1,8 +1,8 @@
 /// libgrad/torch/transforms/dual_level.h -- a level of forward mode.
 ///
 /// Relies on (covered by tests/cpp/torch/test_functorch.cpp):
-/// ForwardADLevel::get_next_idx gives a level of dual tensors, and release_idx
-/// ends it and takes the tangents off.
+/// ForwardADLevel::get_next_idx opens a level of dual tensors, and release_idx
+/// closes it and clears its tangents.
 
 #pragma once
 
@@ -25,14 +25,14 @@ class DualLevel {
     return at::_make_dual(primal, tangent, static_cast<int64_t>(level_));
   }
 
-  /// The tangent of `tensor`, zeros where it has none.
+  /// The tangent of `tensor`; zeros if it has none.
   at::Tensor tangent(const at::Tensor& tensor) const {
     auto [primal, tangent] =
         at::_unpack_dual(tensor, static_cast<int64_t>(level_));
     return tangent.defined() ? tangent : at::zeros_like(primal);
   }
 
-  /// The tangent of `tensor`, undefined where it has none.
+  /// The tangent of `tensor`; undefined if it has none.
   at::Tensor own_tangent(const at::Tensor& tensor) const {
     return std::get<1>(at::_unpack_dual(tensor, static_cast<int64_t>(level_)));
   }

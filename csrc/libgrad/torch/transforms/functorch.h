@@ -1,21 +1,22 @@
 /// libgrad/torch/transforms/functorch.h -- one run of code for a batch of
 /// tensors.
 ///
-/// This is the vmap of torch.func, entered from C++. Its batching rules reach
-/// further than those of the older vmap in <libgrad/torch/transforms/vmap.h>.
+/// This is the vmap of torch.func, entered from C++. Its batching rules cover
+/// more operators than those of the older vmap in
+/// <libgrad/torch/transforms/vmap.h>.
 ///
 /// Relies on (covered by tests/cpp/torch/test_functorch.cpp):
-/// - initAndPushDynamicLayer(Vmap, size, randomness) gives a level, which
-///   popDynamicLayerAndDeleteMetadata ends;
+/// - initAndPushDynamicLayer(Vmap, size, randomness) opens a level, which
+///   popDynamicLayerAndDeleteMetadata closes;
 /// - makeBatched(t, 0, level) hides the first dimension of `t`;
-/// - the batching rules are kernels of the key FuncTorchBatched, which tensors
-/// of
-///   a level bring along: with a single level they are found without
-///   functorch's interpreter, which FuncTorchDynamicLayerFrontMode and
-///   -BackMode call before and after each;
-/// - unwrapTensorAtLevel gives what is behind a result and where its batch is,
-///   also after the level has ended;
-/// - Interpreter.h asks of <nlohmann/json.hpp> no more than ours has.
+/// - the batching rules are kernels of the dispatch key FuncTorchBatched, which
+///   the tensors of a level carry. With a single level the dispatcher finds the
+///   rules without functorch's interpreter, which
+///   FuncTorchDynamicLayerFrontMode calls before each operator and
+///   FuncTorchDynamicLayerBackMode after it;
+/// - unwrapTensorAtLevel returns the tensor under a result and its batch
+///   dimension, also after the level was closed;
+/// - Interpreter.h needs no more of <nlohmann/json.hpp> than libgrad's own has.
 
 #pragma once
 
@@ -28,8 +29,8 @@
 #include <optional>
 #include <tuple>
 
-// As <ATen/functorch/BatchedTensorImpl.h> and PlumbingHelper.h have them, which
-// do not compile behind a header that includes the older vmap's.
+// Declared as in <ATen/functorch/BatchedTensorImpl.h> and PlumbingHelper.h,
+// which do not compile after a header that includes that of the older vmap.
 namespace at::functorch {
 TORCH_API Tensor makeBatched(Tensor tensor, int64_t dim, int64_t level);
 TORCH_API std::tuple<Tensor, std::optional<int64_t>> unwrapTensorAtLevel(
@@ -40,15 +41,15 @@ namespace libgrad::detail {
 
 /// How operators find their batching rules.
 enum class Route {
-  /// By functorch's interpreter, as under torch.func: transforms may nest.
+  /// By functorch's interpreter, as under torch.func. Transforms may nest.
   interpreter,
-  /// Directly, in half the time for small tensors. Transforms inside, and what
-  /// asks functorch whether there are some, throw.
+  /// By the dispatcher alone, in half the time for small tensors. A transform
+  /// inside throws, as does code that asks functorch whether there is one.
   direct,
 };
 
-/// A level of functorch's vmap, for as long as this object lives. What is
-/// random is drawn once for the whole batch, as for one tensor of it.
+/// A level of functorch's vmap, for as long as this object lives. Random
+/// numbers are drawn once for the whole batch, as for a single tensor of it.
 class FunctorchLevel {
  public:
   explicit FunctorchLevel(int64_t batch_size, Route route = Route::interpreter)
@@ -71,7 +72,7 @@ class FunctorchLevel {
     at::functorch::popDynamicLayerAndDeleteMetadata();
   }
 
-  /// `batch` as one tensor of it.
+  /// `batch` with its first dimension hidden.
   at::Tensor enter(const at::Tensor& batch) const {
     return at::functorch::makeBatched(batch, int64_t{0}, level_);
   }
@@ -83,8 +84,8 @@ class FunctorchLevel {
   std::optional<c10::impl::ExcludeDispatchKeyGuard> no_interpreter_;
 };
 
-/// The batch behind a tensor that comes from `level`, of `batch_size`; the
-/// batch is its first dimension.
+/// The batch of `batch_size` tensors under a result of `level`, with the batch
+/// dimension first.
 inline at::Tensor unbatched(
     const at::Tensor& tensor, int64_t level, int64_t batch_size) {
   const auto [value, place] = at::functorch::unwrapTensorAtLevel(tensor, level);
@@ -100,11 +101,11 @@ inline at::Tensor unbatched(
   }
   auto shape = value.sizes().vec();
   shape.insert(shape.begin(), batch_size);
-  // of its own: `value` may be memory that a backward has saved
+  // a copy, since a backward may have saved the memory of `value`
   return value.expand(shape).clone(at::MemoryFormat::Contiguous);
 }
 
-/// Calls `run` once for all of `batches`, each of `batch_size` tensors.
+/// Calls `run` once for all of `batches`, each a batch of `batch_size` tensors.
 template <class Run>
 torch::autograd::variable_list run_mapped(
     int64_t batch_size,

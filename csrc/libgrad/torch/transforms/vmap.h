@@ -4,8 +4,8 @@
 /// Relies on (covered by tests/cpp/torch/test_internals.cpp):
 /// - VmapMode nesting with at::_add_batch_dim and at::_remove_batch_dim, the
 ///   vmap that torch.autograd.grad(is_grads_batched=True) itself runs on;
-/// - what it maps over has the dispatch key Batched (behind the header that
-///   says so, those of functorch's vmap would not compile);
+/// - a tensor that is mapped over has the dispatch key Batched (isBatchedTensor
+///   is not used: functorch's headers do not compile after its header);
 /// - functorch's front dispatch key is included while a torch.func transform
 ///   runs on this thread.
 
@@ -87,7 +87,7 @@ inline int64_t batch_size(const variable_list& seeds) {
   return seeds.empty() ? 0 : seeds[0].size(0);
 }
 
-/// Calls `run` once with the whole batch of `seeds` as if it were one.
+/// Calls `run` once with the whole batch of `seeds` as if it were one seed.
 template <class Run>
 variable_list run_batched(const variable_list& seeds, const Run& run) {
   VmapLevel level(batch_size(seeds));

@@ -1,8 +1,8 @@
-/// libgrad/torch/transforms/wrong_rules.h -- operators whose backward LibTorch
-/// batches wrongly, and without an error.
+/// libgrad/torch/transforms/wrong_rules.h -- operators whose backward has a
+/// batching rule in LibTorch that is silently wrong.
 ///
 /// Relies on (covered by tests/functional/test_functional_operators.py, which
-/// also tells when that of cdist has been mended):
+/// also tells when the rule of cdist has been mended):
 /// - the names of their nodes.
 
 #pragma once
