@@ -8,10 +8,11 @@
 
 namespace libgrad {
 
-/// What changed from `before` to `after`, two graphs such as those of two
-/// steps: nodes that went or came, and nodes that take or saved something else.
-/// Nodes go together by their names (and modules, and leaves' names) in the
-/// order of backward, so that as few as can be went or came.
+/// What changed from `before` to `after`, for example between the graphs of two
+/// steps: nodes that were removed or added, and nodes whose inputs or saved
+/// tensors differ. Nodes are matched by name (and by module, or by the name of
+/// the leaf) in the order of backward, so that the fewest nodes are removed or
+/// added.
 ///
 ///     libgrad::diff(first_step, second_step).text;
 ///     // before: 4 nodes, 2 saved tensors, 16 B (16 B exclusive)

@@ -1,4 +1,4 @@
-/// libgrad/doctor.h -- who changed the tensor that backward needs.
+/// libgrad/doctor.h -- finds who changed a tensor that backward needs.
 
 #pragma once
 
@@ -24,16 +24,18 @@ struct DiagnoseOptions {
 };
 
 /// The tensors that nodes behind `tensors` saved for backward and that were
-/// written to since, those first that backward meets first; empty when there
-/// are none. Nothing runs and nothing is changed. What a `Doctor` saw is told:
-/// which operators wrote, and where; without one, versions and nodes only.
-/// Under a Doctor with `silent`, contents are compared, too.
+/// written to since, in the order in which backward meets them; empty when
+/// there are none. Nothing runs and nothing is changed. If a `Doctor` was
+/// watching, a finding tells which operators wrote, and where; otherwise only
+/// nodes and versions. Under a Doctor with `silent`, contents are compared,
+/// too.
 ///
 ///     auto y = x.exp();
 ///     y.add_(1);
 ///     libgrad::diagnose({y.sum()})[0].node;  // "ExpBackward0"
 ///
-/// Throws c10::Error when there is no tensor, or one does not require grad.
+/// Throws c10::Error when `tensors` is empty, or a tensor does not require
+/// grad.
 inline std::vector<Finding> diagnose(
     const torch::autograd::variable_list& tensors,
     const DiagnoseOptions& options = {}) {
@@ -51,23 +53,24 @@ inline std::string to_text(const Finding& finding) {
   return detail::FindingText(finding).run();
 }
 
-/// Findings in some lines: the first whole, the others by name.
+/// Findings in some lines: the first one in full, the others in one line each.
 inline std::string to_text(const std::vector<Finding>& findings) {
   return detail::findings_text(findings);
 }
 
 /// Options of `Doctor`.
 struct DoctorOptions {
-  /// Remember what is in saved tensors, so that `diagnose` finds those that
-  /// were changed while their version was not: by `.data`, by a pointer, by a
+  /// Remember the contents of saved tensors, so that `diagnose` finds tensors
+  /// that changed while their version did not: by `.data`, by a pointer, by a
   /// fused optimizer.
   bool silent = false;
 };
 
-/// While it lives, this thread's operators are watched: which made each node,
-/// which wrote into which memory, and where. `libgrad::backward` and `grad` say
-/// it in their error when a tensor that they need was written to, and
-/// `diagnose` says it before. Lines and modules are those of the `Scope`.
+/// While a Doctor lives, it watches the operators of this thread: which
+/// operator made each node, which one wrote into which memory, and where. When
+/// `libgrad::backward` or `grad` fails because a tensor that it needs was
+/// written to, the error reports this; `diagnose` reports it beforehand. Lines
+/// and modules are those of the `Scope`.
 ///
 ///     libgrad::Doctor doctor;
 ///     auto loss = model(x);
@@ -109,16 +112,16 @@ class Doctor {
   std::optional<detail::ContentsScope> contents_;
 };
 
-/// While it lives, no operator of this thread (or of a thread of the engine
-/// that it starts) can write into the memory of a tensor, also not through a
-/// view of it: that throws c10::Error where it is tried, and nothing is
-/// written. Writes past the operators, such as by a pointer, are not seen.
+/// While a Freeze lives, no operator of this thread (or of an engine thread
+/// that it starts) can write into the memory of the tensor, also not through a
+/// view: the attempt throws c10::Error, and nothing is written. Writes that
+/// bypass the operators, such as by a pointer, are not seen.
 ///
 ///     libgrad::Freeze freeze(weight);
 ///     weight.add_(1);  // throws
 ///
-/// Throws c10::Error when the tensor has no memory of its own kind (sparse,
-/// nested, meta). To be destroyed by the thread that made it.
+/// Throws c10::Error when the tensor is undefined, or has no memory that can be
+/// watched (sparse, nested). To be destroyed by the thread that made it.
 class Freeze {
  public:
   explicit Freeze(const at::Tensor& tensor) : memory_(detail::freeze(tensor)) {}

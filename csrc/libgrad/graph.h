@@ -39,16 +39,17 @@ struct GraphOptions {
   std::vector<std::pair<std::string, at::Tensor>> params = {};
 };
 
-/// The graph behind `tensors`, with all that its nodes saved, as plain data:
-/// it keeps nothing alive, runs no hook and changes nothing. The nodes come
-/// breadth first, those that made the tensors in front.
+/// A snapshot of the graph behind `tensors`, with everything that its nodes
+/// saved, as plain data. The snapshot keeps nothing alive; taking it runs no
+/// hook and changes nothing. The nodes come breadth first, beginning with those
+/// that made the tensors.
 ///
 ///     auto g = libgrad::graph({(x * y).sum()}, {.params = {{"x", x}}});
 ///     g.nodes[1].name;            // "MulBackward0"
 ///     g.saved_of(g.nodes[1])[0];  // its field "self": the shape, the bytes
 ///
-/// No backward may run on the graph meanwhile. Throws c10::Error when there is
-/// no tensor, or one does not require grad.
+/// No backward may run on the graph while it is read. Throws c10::Error when
+/// `tensors` is empty, or a tensor does not require grad.
 inline Graph graph(
     const torch::autograd::variable_list& tensors,
     const GraphOptions& options = {}) {

@@ -14,21 +14,21 @@ namespace libgrad {
 
 /// Options of `plan`.
 struct PlanOptions {
-  bool retain_graph = false;  // what the nodes saved stays
+  bool retain_graph = false;  // backward keeps what the nodes saved
 };
 
 /// A dry run of backward from the roots of `graph`: the nodes in the order in
-/// which the engine runs them, what each frees, and the bytes that the graph
-/// and the gradients have at once. Nothing is computed, and the graph may be
-/// gone.
+/// which the engine runs them, what each node frees, and the bytes that the
+/// graph and the gradients take at each step. Nothing is computed, and the live
+/// graph may be gone.
 ///
 ///     const auto plan = libgrad::plan(libgrad::graph({loss}));
 ///     plan.peak - plan.start;  // bytes that backward needs besides the graph
 ///
-/// Counted are gradients by their shapes, where they share memory, the new
-/// `.grad`s, and temporaries of the simplest operators; the work space of the
-/// others (convolutions, attention) is not, so the peak is a lower bound.
-/// Throws c10::Error when a backward has freed the graph.
+/// The plan counts gradients (by their shapes, and shared memory once), the new
+/// `.grad`s, and the temporaries of the simplest operators. It does not count
+/// the work space of other operators (convolutions, attention), so the peak is
+/// a lower bound. Throws c10::Error when a backward has freed the graph.
 inline GraphPlan plan(const Graph& graph, const PlanOptions& options = {}) {
   for (const auto& saved : graph.saved) {
     TORCH_CHECK(
@@ -45,8 +45,8 @@ inline GraphPlan plan(const Graph& graph, const PlanOptions& options = {}) {
   return detail::DryRun(graph, options.retain_graph).run();
 }
 
-/// A plan as a table for a person: the first steps, those around the highest
-/// one (marked ◀) and the last.
+/// A plan as a table for a person: the first steps, the steps around the peak
+/// (marked ◀) and the last steps.
 inline std::string to_text(const Graph& graph, const GraphPlan& plan) {
   return detail::PlanText(graph, plan).run();
 }

@@ -11,9 +11,9 @@
 
 namespace libgrad {
 
-/// While it lives, the nodes that this thread makes (and the threads of the
-/// engine that it starts) are remembered with the operator that made them; a
-/// `graph` taken then or later says it, until the next Record begins.
+/// While a Record lives, each node that this thread makes (or an engine thread
+/// that it starts) is remembered with the operator that made it. A `graph`
+/// taken then or later has these operators, until the next Record begins.
 ///
 ///     libgrad::Record record;
 ///     auto loss = model(x);
@@ -42,13 +42,13 @@ class Record {
   }
 
  private:
-  static inline thread_local int depth_ = 0;  // Records inside Records
+  static inline thread_local int depth_ = 0;  // nested Records
   static inline thread_local at::CallbackHandle handle_ = 0;
-  static inline std::atomic<int> records_ = 0;  // of all threads
+  static inline std::atomic<int> records_ = 0;  // Records of all threads
 };
 
-/// While it lives, nodes that this thread makes under a Record come from
-/// `module` (below that of the Scope around it) and from this line.
+/// While a Scope lives, the nodes that this thread makes under a Record come
+/// from `module` (inside the module of the Scope around it) and from this line.
 ///
 ///     libgrad::Scope scope("encoder");
 class Scope {

@@ -12,15 +12,15 @@
 
 namespace libgrad {
 
-/// Which of `params` get no gradient from `graph`, and why, as far as it can be
-/// known from the graph: nothing is guessed.
+/// Which of `params` get no gradient from `graph`, and why, as far as the graph
+/// shows it: nothing is guessed.
 ///
 ///     auto found = libgrad::unused(g, {{"weight", w}, {"scale", s}});
 ///     found.params[0].reason;  // "cut"
 ///     found.text;              // a report
 ///
-/// A Function that gives no gradient to one of its inputs is not seen. Throws
-/// c10::Error when a tensor is undefined.
+/// A Function that returns no gradient for one of its inputs is not noticed.
+/// Throws c10::Error when a tensor is undefined.
 inline UnusedParams unused(
     const Graph& graph,
     const std::vector<std::pair<std::string, at::Tensor>>& params) {

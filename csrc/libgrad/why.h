@@ -8,9 +8,9 @@
 
 namespace libgrad {
 
-/// Why `graph` needs `tensor`: the paths on which gradients come to it, or,
-/// when it takes none, on which they come to nodes that saved something in its
-/// memory. Only the `max_paths` shortest ones are made; all are counted.
+/// Why `graph` needs `tensor`: the paths on which gradients reach it, or, if
+/// there are none, the paths to the nodes that saved a tensor in its memory.
+/// All paths are counted; only the `max_paths` shortest are listed.
 ///
 ///     auto g = libgrad::graph({(x * x).sum()}, {.params = {{"x", x}}});
 ///     libgrad::why(g, x).text;
@@ -20,9 +20,9 @@ namespace libgrad {
 ///     //   2   AccumulateGrad (x) ×2
 ///     // saved by node 1, MulBackward0 (other, self)
 ///
-/// A view of what is in the graph counts as that; it is asked only whether the
-/// bytes between the first and the last element of two tensors meet, when they
-/// lie in the same memory. Throws c10::Error when `tensor` is undefined or
+/// A view of a tensor in the graph counts as that tensor. Two tensors share
+/// memory when they have the same storage and the ranges from their first to
+/// their last byte overlap. Throws c10::Error when `tensor` is undefined or
 /// `max_paths` is 0.
 inline GraphWhy why(
     const Graph& graph, const at::Tensor& tensor, size_t max_paths = 10) {

@@ -13,7 +13,7 @@ using libgrad::FindingWrite;
 
 namespace {
 
-/// None for what is not known.
+/// `text`; None for an empty one, which is not known.
 py::object known(const std::string& text) {
   return text.empty() ? py::object(py::none()) : py::cast(text);
 }
@@ -35,7 +35,7 @@ std::vector<Finding> diagnose(
   return libgrad::detail::StaleFinder(edges, params).run();
 }
 
-/// The findings, first that which `error` speaks of.
+/// The findings, with the one that `error` is about first.
 std::vector<Finding> put_first(
     std::vector<Finding> findings, const std::string& error) {
   libgrad::detail::put_first(findings, error);

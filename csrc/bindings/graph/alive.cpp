@@ -16,7 +16,7 @@ Things with_graph(const py::list& objects) {
   Things result;
   for (const auto& object : objects) {
     const auto node = libgrad::detail::node_in(object);
-    if (node && node->num_outputs() != 0) {  // a leaf's has none
+    if (node && node->num_outputs() != 0) {  // AccumulateGrad has none
       result.push_back(py::reinterpret_borrow<py::object>(object));
     }
   }
@@ -38,8 +38,8 @@ std::vector<Things> outermost(const Things& objects) {
   return result;
 }
 
-/// Nodes go by thread and number, which no two of them share: the graph may be
-/// gone.
+/// The objects whose nodes are in `graph`. Nodes are compared by thread and
+/// sequence number, which identify them: the live graph may be gone.
 Things made_by(const libgrad::Graph& graph, const Things& objects) {
   std::set<std::pair<uint64_t, uint64_t>> nodes;
   for (const auto& node : graph.nodes) {

@@ -17,7 +17,7 @@ std::string option_type(py::handle value) {
   return py::str(py::type::of(value).attr("__name__"));
 }
 
-/// The place of `value` among `words`.
+/// The index of `value` in `words`.
 template <size_t N>
 size_t read_word(
     py::handle value,
@@ -76,7 +76,7 @@ DrawOptions read_options(
   return options;
 }
 
-/// For `print`, which adds one.
+/// `text` for `print`, which adds a newline of its own.
 std::string without_last_newline(std::string text) {
   text.pop_back();
   return text;
@@ -97,7 +97,7 @@ std::string draw_text(
   return without_last_newline(libgrad::to_text(graph, options));
 }
 
-/// The method `name`, whose options are those of `Draw`.
+/// Adds the method `name`, which calls `Draw` with its options.
 template <std::string (*Draw)(const Graph&, const DrawOptions&)>
 void add(py::class_<Graph, std::shared_ptr<Graph>>& type, const char* name) {
   type.def(

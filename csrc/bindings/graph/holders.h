@@ -3,11 +3,11 @@
 ///
 /// Relies on (covered by tests/graph/test_alive.py):
 /// - the Python object of a tensor owns one reference to its TensorImpl (up to
-///   torch 2.12 it may be the other way round, then owns_pyobj() says so), and
-///   the TensorImpl one to the node that made it;
-/// - the Python object of a node, of which there is at most one and which the
-///   node knows, owns one reference to it (up to torch 2.12 a PyNode's does
-///   not, and the node does not say that it knows it).
+///   torch 2.12 it may be the other way round, then owns_pyobj() says so);
+/// - the TensorImpl owns one reference to the node that made it;
+/// - a node has at most one Python object and knows it; this object owns one
+///   reference to the node (up to torch 2.12 the object of a PyNode owns none,
+///   and pyobj() does not return it).
 
 #pragma once
 
@@ -17,8 +17,8 @@
 
 namespace libgrad::detail {
 
-/// True when the type of `object` is `type` or derived from it, whatever the
-/// object says of its class: nothing of it is called.
+/// True when the type of `object` is `type` or derived from it. `__class__` is
+/// ignored, and no code of the object runs.
 inline bool has_type(py::handle object, PyObject* type) {
   return PyObject_TypeCheck(
       object.ptr(), reinterpret_cast<PyTypeObject*>(type));
@@ -45,7 +45,7 @@ inline NodePtr node_in(py::handle object) {
              : nullptr;
 }
 
-/// Of the references to `target`, those that its Python object owns.
+/// The number of references to `target` that its Python object owns.
 template <class T>
 size_t references_of_object(T& target) {
   if constexpr (requires { target.pyobj_slot()->owns_pyobj(); }) {
@@ -57,12 +57,12 @@ size_t references_of_object(T& target) {
   }
 }
 
-/// How many references of C++ there are to what keeps the graph behind
-/// `objects`, all of one node: to their tensors, and to the node besides those
-/// of the tensors.
+/// The number of C++ references that keep the graph behind `objects` alive:
+/// those to their tensors, and those to their node other than the tensors' own.
+/// All `objects` have the same node.
 inline size_t count_references_of_cpp(const std::vector<py::object>& objects) {
   size_t count = 0;
-  size_t ours = 1;  // of the references to the node
+  size_t ours = 1;  // references to the node that do not count
   NodePtr node;
   for (const auto& object : objects) {
     node = node_in(object);

@@ -10,8 +10,9 @@
 
 namespace libgrad::detail {
 
-/// Of `nodes`, those that no other's graph has, as lists of their places in
-/// `nodes`: one for each node, however often it is there, in the order given.
+/// Of `nodes`, the nodes that are in the graph of no other one, in the order
+/// given: for each node the list of its indices in `nodes`, where it may be
+/// repeated.
 inline std::vector<std::vector<size_t>> outermost(
     const std::vector<const torch::autograd::Node*>& nodes) {
   std::vector<const torch::autograd::Node*> open;

@@ -55,14 +55,14 @@ auto value() {
   return [](const Part<T>& part) { return part.get().*Member; };
 }
 
-/// The same through a function.
+/// A property: a member of an entry, converted.
 template <auto Member, class Convert>
 auto value(const Convert& convert) {
   using T = decltype(entry_of(Member));
   return [convert](const Part<T>& part) { return convert(part.get().*Member); };
 }
 
-/// The same of what is recorded about a node's origin.
+/// A property: a member of a node's origin, converted.
 template <auto Member, class Convert>
 auto origin(const Convert& convert) {
   return [convert](const Part<GraphNode>& part) {
@@ -138,7 +138,7 @@ py::tuple inputs_of(const Part<GraphNode>& part) {
   return inputs;
 }
 
-/// True when the tensor, or what a hook made of it, was there to look at.
+/// True when the tensor, or the tensor that a hook packed, could be read.
 bool is_known(const GraphSaved& saved) {
   return saved.dtype != at::ScalarType::Undefined;
 }

@@ -1,4 +1,5 @@
-/// Parts of a Graph as Python objects: a place in it, and what keeps it.
+/// bindings/graph/parts.h -- entries of a Graph as Python objects, which keep
+/// the Graph alive.
 
 #pragma once
 
@@ -47,12 +48,12 @@ inline const libgrad::GraphRoot& Part<libgrad::GraphRoot>::get() const {
   return graph->roots[at];
 }
 
-/// Some entries of a list, made into objects when they are asked for.
+/// Some entries of a list, made into Python objects when they are read.
 template <class T>
 struct Parts {
   GraphPtr graph;
   libgrad::Slice slice;
-  bool leaves = false;  // places in graph->leaves
+  bool leaves = false;  // a slice of graph->leaves
 
   size_t size() const { return slice.count; }
   Part<T> operator[](size_t i) const {
@@ -80,10 +81,10 @@ std::string repr(const Part<libgrad::GraphRoot>& part);
 std::string repr(const Part<libgrad::GraphStorage>& part);
 std::string repr(const libgrad::Graph& graph);
 
-/// Where the graphs behind tensors and GradientEdges, the arguments of
-/// `function`, begin, and those that are tensors.
+/// The root edges of `roots`, tensors and GradientEdges that are arguments of
+/// `function`; and the tensors among `roots`.
 std::pair<torch::autograd::edge_list, std::vector<at::Tensor>> roots_of(
     const py::tuple& roots, const char* function);
 
-/// Makes the classes of the parts.
+/// Binds the classes of the entries.
 void bind_graph_parts(py::module_& m);

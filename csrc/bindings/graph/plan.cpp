@@ -13,7 +13,7 @@ using libgrad::PlanStep;
 
 namespace {
 
-/// A plan and the graph that it is of.
+/// A plan and its graph.
 struct Plan {
   GraphPtr graph;
   GraphPlan plan;
@@ -21,7 +21,7 @@ struct Plan {
 
 using PlanPtr = std::shared_ptr<Plan>;
 
-/// A step, and what keeps it.
+/// A step, and the plan that it keeps alive.
 struct Step {
   PlanPtr plan;
   size_t at;

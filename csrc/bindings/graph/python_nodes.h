@@ -6,9 +6,10 @@
 ///   are `saved_variables` until `has_freed_buffers`;
 /// - what forward put on ctx is in that object's dict;
 /// - hooks from Python are PySavedVariableHooks and hand out what they packed;
-/// - the unpack hook of torch.utils.checkpoint has its `frame` in its closure,
-///   with the inputs to run forward on again, as SavedTensors, in `saved_args`,
-///   and the state of random numbers in the closure of its `recompute_fn`.
+/// - the unpack hook of torch.utils.checkpoint has its `frame` in its closure;
+///   `saved_args` of the frame has the inputs of the recomputation, as
+///   SavedTensors, and the closure of its `recompute_fn` has the state of
+///   random numbers.
 
 #pragma once
 
@@ -34,7 +35,7 @@ PyObject* object_of(N& node) {
   }
 }
 
-/// Tells `sink` of the tensors among the attributes of `object`.
+/// Passes the tensors among the attributes of `object` to `sink`.
 inline void read_attributes(PyObject* object, SavedSink sink) {
   PyObject** dict = _PyObject_GetDictPtr(object);
   PyObject* key = nullptr;
@@ -69,7 +70,8 @@ inline std::string read_py_node(RawNode& node, SavedSink sink) {
   return ctx.has_freed_buffers ? "a backward freed its saved tensors" : "";
 }
 
-/// Tells `sink` of `object` if it is a tensor, or of those in a tuple or list.
+/// Passes `object`, if it is a tensor, or the tensors in a tuple or list to
+/// `sink`.
 inline void read_object(
     PyObject* object, std::string_view field, SavedSink sink) {
   if (THPVariable_Check(object)) {
@@ -91,8 +93,7 @@ inline void read_object(
   }
 }
 
-/// Calls `visit(name, object)` for each variable that `function` has of the
-/// function around it.
+/// Calls `visit(name, object)` for each variable in the closure of `function`.
 template <class Visit>
 void each_variable_around(py::handle function, const Visit& visit) {
   if (!function || !PyFunction_Check(function.ptr()) ||
@@ -108,7 +109,7 @@ void each_variable_around(py::handle function, const Visit& visit) {
   }
 }
 
-/// Tells `sink` of what torch.utils.checkpoint keeps to run forward again.
+/// Passes what torch.utils.checkpoint keeps for its recomputation to `sink`.
 inline void read_checkpoint(py::handle unpack, SavedSink sink) {
   py::object frame;
   each_variable_around(unpack, [&](std::string_view name, py::handle object) {

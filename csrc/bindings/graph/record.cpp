@@ -10,7 +10,8 @@
 
 namespace {
 
-/// set_module(number): runs at each call of a module, hence by hand.
+/// set_module(number) returns the number before. It runs at each call of a
+/// module, so it is bound without pybind11.
 PyObject* set_module(PyObject*, PyObject* number) {
   const auto module = PyLong_AsUnsignedLong(number);
   if (module == static_cast<unsigned long>(-1) && PyErr_Occurred() != nullptr) {

@@ -11,7 +11,7 @@ using libgrad::UnusedParams;
 
 namespace {
 
-/// What a list of them gives: one, or a list for a slice.
+/// The parameter at an index, or a list of parameters for a slice.
 py::object item_of(const UnusedParams& unused, py::handle key) {
   const py::list list = py::cast(unused.params);
   return list[key];

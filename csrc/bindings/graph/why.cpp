@@ -17,7 +17,7 @@ size_t read_max_paths(py::handle number) {
         std::string("why: max_paths must be an int, but is ") +
         Py_TYPE(number.ptr())->tp_name);
   }
-  const auto value = PyNumber_AsSsize_t(number.ptr(), nullptr);  // the nearest
+  const auto value = PyNumber_AsSsize_t(number.ptr(), nullptr);  // clamped
   if (value == -1 && PyErr_Occurred() != nullptr) {
     throw py::error_already_set();
   }

@@ -1,4 +1,4 @@
-/// libgrad/base/dotted_path.h -- paths of modules and names of parameters.
+/// libgrad/base/dotted_path.h -- dotted paths of modules and parameters.
 
 #pragma once
 
@@ -10,13 +10,15 @@
 
 namespace libgrad::detail {
 
-/// How many parts "encoder.layers.3" has: 3; none has 0.
+/// The number of parts of a path: 3 for "encoder.layers.3", 0 for an empty
+/// path.
 inline size_t count_parts(std::string_view path) {
   return path.empty() ? 0
                       : static_cast<size_t>(std::ranges::count(path, '.')) + 1;
 }
 
-/// "encoder.layers" of "encoder.layers.3.linear1" for 2; all when it has less.
+/// The first `count` parts: "encoder.layers" for "encoder.layers.3.linear1" and
+/// 2; the whole path if it has fewer parts.
 inline std::string_view first_parts(std::string_view path, size_t count) {
   size_t end = 0;
   for (size_t i = 0; i < count && end != path.npos; ++i) {
@@ -25,13 +27,13 @@ inline std::string_view first_parts(std::string_view path, size_t count) {
   return path.substr(0, end);
 }
 
-/// "encoder.linear1" of "encoder.linear1.weight"; empty when it has one part.
+/// "encoder.linear1" for "encoder.linear1.weight"; empty for a single part.
 inline std::string_view without_last_part(std::string_view path) {
   const size_t dot = path.rfind('.');
   return dot == path.npos ? std::string_view() : path.substr(0, dot);
 }
 
-/// The first parts that some paths have in common.
+/// The longest common prefix of some paths, in whole parts.
 class CommonPath {
  public:
   void add(std::string_view path) {

@@ -40,8 +40,8 @@ void each_defined(const c10::IValue& value, const Use& use) {
   });
 }
 
-/// `value` with `change(tensor)` for every tensor in it, also in lists, tuples
-/// and dicts.
+/// `value` with every tensor in it replaced by `change(tensor)`, also in lists,
+/// tuples and dicts.
 template <class Change>
 at::IValue changed(const at::IValue& value, const Change& change) {
   if (value.isTensor()) {

@@ -1,5 +1,4 @@
-/// libgrad/base/escape.h -- any text, made harmless in XML, DOT, JSON
-/// and on a terminal.
+/// libgrad/base/escape.h -- escapes any text for XML, DOT, JSON and a terminal.
 
 #pragma once
 
@@ -9,13 +8,14 @@
 
 namespace libgrad::detail {
 
-/// A character of a text, and how many bytes it took.
+/// A character of a text, and its length in bytes.
 struct Character {
-  char32_t code;  // U+FFFD for a byte that is no UTF-8
+  char32_t code;  // U+FFFD for a byte that is not valid UTF-8
   size_t size;
 };
 
-/// How many bytes a character takes that starts with `first`; 0 if none does.
+/// The length in bytes of a UTF-8 character whose first byte is `first`; 0 if
+/// no character starts with `first`.
 constexpr size_t utf8_size(unsigned char first) {
   if (first < 0x80) {
     return 1;
@@ -51,8 +51,8 @@ inline Character first_character(std::string_view text) {
   return bad ? wrong : Character{code, size};
 }
 
-/// Whether a character is not for the eye: a control, or one that turns the
-/// direction of the text around it.
+/// Whether a character is invisible: a control, a noncharacter, a line
+/// separator or a mark that changes the direction of text.
 constexpr bool is_hidden(char32_t code) {
   return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x061C ||
          (code >= 0x200E && code <= 0x200F) ||
@@ -61,8 +61,9 @@ constexpr bool is_hidden(char32_t code) {
          (code & 0xFFFEU) == 0xFFFE;
 }
 
-/// Calls `write(character, bytes)` for each character; what cannot be seen is
-/// replaced by a sign that can: NUL by "␀", other hidden ones by "�".
+/// Calls `write(character, bytes)` for each character. A control character
+/// below U+0020 is replaced by its picture (NUL by "␀"), another invisible
+/// character or an invalid byte by "�".
 template <class Write>
 void each_character(std::string_view text, const Write& write) {
   while (!text.empty()) {
@@ -87,14 +88,14 @@ inline std::string plain(std::string_view text) {
   return out;
 }
 
-/// How many columns a text takes on a terminal.
+/// The columns that a text takes on a terminal, one for each character.
 inline size_t columns(std::string_view text) {
   size_t count = 0;
   each_character(text, [&](char32_t, std::string_view) { ++count; });
   return count;
 }
 
-/// For XML and HTML: in elements and between quotes of attributes.
+/// `text` escaped for XML and HTML, in elements and in quoted attributes.
 inline std::string xml(std::string_view text) {
   std::string out;
   each_character(text, [&](char32_t code, std::string_view bytes) {
@@ -121,7 +122,7 @@ inline std::string xml(std::string_view text) {
   return out;
 }
 
-/// For DOT, between double quotes.
+/// `text` escaped for DOT, between double quotes.
 inline std::string dot(std::string_view text) {
   std::string out;
   each_character(text, [&](char32_t code, std::string_view bytes) {
@@ -134,8 +135,8 @@ inline std::string dot(std::string_view text) {
   return out;
 }
 
-/// A JSON string with its quotes, harmless within a script of HTML as well;
-/// controls stay what they are.
+/// `text` as a JSON string with its quotes, safe inside an HTML script as well.
+/// Control characters are kept, as escapes.
 inline std::string json(std::string_view text) {
   constexpr char digits[] = "0123456789abcdef";
   std::string out = "\"";

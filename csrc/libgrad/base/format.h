@@ -57,7 +57,7 @@ inline std::string times_words(uint64_t count) {
   return "×" + count_words(count);
 }
 
-/// "[2, 3]"; a size that is not known is "?".
+/// "[2, 3]"; an unknown size is "?".
 inline std::string shape_words(std::span<const int64_t> shape) {
   std::string words = "[";
   for (const auto size : shape) {

@@ -1,4 +1,4 @@
-/// libgrad/base/index.h -- places in lists.
+/// libgrad/base/index.h -- indices into the lists of a Graph.
 
 #pragma once
 
@@ -6,11 +6,11 @@
 
 namespace libgrad {
 
-/// A place in one of the lists of a `Graph`, or nothing.
+/// An index into one of the lists of a `Graph`, or `kNothing`.
 using Index = uint32_t;
 inline constexpr Index kNothing = UINT32_MAX;
 
-/// Some entries, one after the other, of a list of a `Graph`.
+/// Consecutive entries of a list of a `Graph`.
 struct Slice {
   Index first = 0;
   Index count = 0;

@@ -8,11 +8,11 @@
 
 namespace libgrad::detail {
 
-/// A line of source, or what one can be found by.
+/// A line of source, or a key by which `describe` finds the line.
 struct Place {
-  const void* key = nullptr;  // a file's name, or what `describe` knows
-  int32_t at = 0;             // the line, or what `describe` knows
-  /// File and line; null when `key` and `at` are these.
+  const void* key = nullptr;  // the file's name, or a key for `describe`
+  int32_t at = 0;             // the line, or a number for `describe`
+  /// Returns file and line; null when `key` and `at` are the file and the line.
   std::pair<std::string, int32_t> (*describe)(const Place&) = nullptr;
 };
 

@@ -1,4 +1,4 @@
-/// libgrad/base/repeats.h -- what comes again and again in a sequence.
+/// libgrad/base/repeats.h -- finds repeats in a sequence of labels.
 
 #pragma once
 
@@ -20,7 +20,7 @@ inline void mix(uint64_t& label, uint64_t value) {
   label ^= label >> 32U;
 }
 
-/// `count` copies, one after the other, of the `length` items from `first`.
+/// `count` consecutive copies of the `length` items from `first` on.
 struct Repeat {
   size_t first = 0;
   size_t length = 0;
@@ -30,7 +30,8 @@ struct Repeat {
   size_t saved() const { return length * (count - 1); }
 };
 
-/// Distances at which labels come again, the most frequent first.
+/// Distances between a window of labels and its previous occurrence: at most
+/// `most` of them, those that cover the most items first.
 inline std::vector<size_t> likely_periods(
     std::span<const uint64_t> labels, size_t most) {
   std::map<size_t, size_t> times;
@@ -61,12 +62,13 @@ inline std::vector<size_t> likely_periods(
   return periods;
 }
 
-/// Where `labels` goes on as it was `period` before.
+/// Adds to `found` the repeats of length `period`: stretches in which each
+/// label equals the label `period` places before it.
 inline void find_repeats(
     std::span<const uint64_t> labels,
     size_t period,
     std::vector<Repeat>& found) {
-  size_t run = 0;  // how long it has been so
+  size_t run = 0;  // labels so far that equal the one `period` before
   for (size_t i = period; i <= labels.size(); ++i) {
     if (i < labels.size() && labels[i] == labels[i - period]) {
       ++run;
@@ -79,8 +81,9 @@ inline void find_repeats(
   }
 }
 
-/// Repeats that do not overlap, chosen to leave few items, in the order of the
-/// sequence. Each saves at least `least` items.
+/// Repeats that do not overlap, in the order of the sequence, chosen greedily
+/// to leave few items (not always the fewest). Each saves at least `least`
+/// items.
 inline std::vector<Repeat> repeats(
     std::span<const uint64_t> labels, size_t least) {
   std::vector<Repeat> found;

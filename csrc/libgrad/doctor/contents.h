@@ -1,4 +1,4 @@
-/// libgrad/doctor/contents.h -- what is in a tensor, as a number to compare.
+/// libgrad/doctor/contents.h -- hashes of the contents of tensors.
 
 #pragma once
 
@@ -13,17 +13,17 @@
 
 namespace libgrad::detail {
 
-/// Twice as wide as any integer of C++; GCC and Clang have it.
+/// An integer of 128 bits: an extension of GCC and Clang.
 __extension__ typedef unsigned __int128 WideInteger;
 
-/// Both halves of a product of 64 by 64 bits, together.
+/// The XOR of both halves of a product of 64 by 64 bits.
 inline uint64_t fold_product(uint64_t a, uint64_t b) {
   const auto product = static_cast<WideInteger>(a) * b;
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
-/// A hash of `size` bytes, in four lanes that the processor runs side by side:
-/// each takes in 16 bytes by a product that depends on what came before.
+/// A hash of `size` bytes, in four lanes that the processor runs in parallel.
+/// Each lane mixes 16 bytes at a time into its state, by one product.
 class ByteHash {
  public:
   static uint64_t of(const void* data, size_t size) {
@@ -48,7 +48,7 @@ class ByteHash {
   explicit ByteHash(size_t size) : a_(size ^ kA), b_(kB), c_(kC), d_(kD) {}
 
   void take(const char* bytes) {
-    const auto word = [&](size_t i) {  // one by one: each into a register
+    const auto word = [&](size_t i) {  // one by one, each into a register
       uint64_t word = 0;
       std::memcpy(&word, bytes + sizeof word * i, sizeof word);
       return word;
@@ -65,8 +65,8 @@ class ByteHash {
   uint64_t d_;
 };
 
-/// The same by operators, wherever `bytes` are: a number of its device. Each
-/// byte, or four of them, counts by its place. Sums wrap around.
+/// A hash by operators, as a scalar on the device of `bytes`. Each byte, or
+/// each group of four bytes, is mixed with its place. Sums wrap around.
 inline at::Tensor hash_on_device(const at::Tensor& bytes) {
   constexpr int64_t kChunk = int64_t{1} << 22;
   const auto words = bytes.numel() % 4 == 0 ? bytes.view(at::kInt) : bytes;
@@ -82,12 +82,12 @@ inline at::Tensor hash_on_device(const at::Tensor& bytes) {
   return hash;
 }
 
-/// What was in a tensor.
+/// A hash of the contents of a tensor.
 class Content {
  public:
   Content() = default;
 
-  /// Needs a tensor with memory.
+  /// Needs a tensor that `can_read` accepts.
   explicit Content(const at::Tensor& tensor) {
     if (tensor.device().is_cpu() && tensor.is_non_overlapping_and_dense()) {
       hash_ = ByteHash::of(tensor.const_data_ptr(), tensor.nbytes());
@@ -106,7 +106,7 @@ class Content {
            hash_ == other.hash_;
   }
 
-  /// True for tensors that this can be told of.
+  /// True for tensors whose contents can be read.
   static bool can_read(const at::Tensor& tensor) {
     const auto& impl = *tensor.unsafeGetTensorImpl();
     return tensor.layout() == at::kStrided && impl.has_storage() &&
@@ -118,7 +118,8 @@ class Content {
   }
 
  private:
-  /// By operators, which nobody is to see.
+  /// Hashes a contiguous copy. No callback or spy sees the operators that this
+  /// takes.
   void read_copy(const at::Tensor& tensor) {
     const at::DisableRecordFunctionGuard nobody_sees;
     const at::NoGradGuard no_grad;

@@ -1,8 +1,8 @@
-/// libgrad/doctor/contents_log.h -- what was in the tensors that nodes saved,
-/// when they saved them.
+/// libgrad/doctor/contents_log.h -- the contents that saved tensors had when
+/// their nodes were first seen.
 ///
 /// Relies on (covered by tests/cpp/doctor/test_doctor.cpp): RecordFunction
-/// tells of the outputs of every call of the dispatcher.
+/// reports the outputs of every call of the dispatcher.
 
 #pragma once
 
@@ -24,7 +24,8 @@
 
 namespace libgrad::detail {
 
-/// A node, by thread and sequence number: the same as long as it lives.
+/// The thread and the sequence number of a node, which identify it as long as
+/// it lives.
 using NodeNumber = std::pair<uint64_t, uint64_t>;
 
 struct NumberHash {
@@ -37,8 +38,8 @@ inline NodeNumber number_of(const RawNode& node) {
   return {node.thread_id(), node.sequence_nr()};
 }
 
-/// True where the node's gradient depends on what is in `field`: the running
-/// statistics of batch norm are saved in training, too, but not used.
+/// True where the node's gradient depends on the contents of `field`. Batch
+/// norm in training saves its running statistics, but does not use them.
 inline bool content_matters(const RawNode& node, std::string_view field) {
   namespace made = torch::autograd::generated;
   if (!field.starts_with("running_")) {
@@ -55,10 +56,10 @@ inline bool content_matters(const RawNode& node, std::string_view field) {
          typeid(node) != typeid(made::BatchNormWithUpdateBackward0);
 }
 
-/// A saved tensor, as it was when the node was first seen.
+/// A saved tensor, as it was when its node was first seen.
 struct SavedContent {
-  std::optional<Kept> storage;  // nothing for one that is not read
-  bool computed = false;        // its storage is gone when the node is
+  std::optional<Kept> storage;  // nullopt for a tensor that is not read
+  bool computed = false;        // by a node: its storage goes with the graph
   Span span;
   Content content;
 
@@ -76,12 +77,12 @@ struct SavedContent {
 /// What a node saved, as it was when the node was first seen.
 struct NodeContents {
   Here where;
-  uint64_t writes = 0;  // seen until then
-  uint64_t number = 0;  // among all nodes that were read
-  c10::SmallVector<SavedContent, 2> saved = {};  // one for each place
+  uint64_t writes = 0;  // writes seen until then
+  uint64_t number = 0;  // from 1, in the order of reading
+  c10::SmallVector<SavedContent, 2> saved = {};  // one for each saved tensor
 };
 
-/// How many nodes are remembered, of those that may still be there.
+/// The most nodes that are remembered, of those that may still exist.
 inline constexpr size_t kRememberedContents = size_t{1} << 18;
 
 class ContentsLog {
@@ -91,8 +92,7 @@ class ContentsLog {
     return *log;
   }
 
-  /// Reads what `node`, and the nodes behind it of which nothing is known yet,
-  /// have saved.
+  /// Reads what `node` saved, and the nodes behind it that are not known yet.
   void see(RawNode& node) {
     c10::SmallVector<RawNode*, 8> open{&node};
     while (!open.empty()) {
@@ -116,8 +116,8 @@ class ContentsLog {
     return found == contents_.end() ? nullptr : found->second;
   }
 
-  /// All that was seen in the memory of `like` after the node `number`, and
-  /// where, in the order of time.
+  /// The contents seen in the memory of `like` in nodes after the node
+  /// `number`, and where, in the order of time.
   std::vector<std::pair<Here, SavedContent>> since(
       uint64_t number, const SavedContent& like) const {
     std::vector<std::pair<Here, SavedContent>> result;
@@ -138,8 +138,8 @@ class ContentsLog {
  private:
   static constexpr size_t kRecent = 256;
 
-  /// False when the node was known. What may wait for another lock (Python's)
-  /// is done without ours.
+  /// Returns false when the node is known. Reading may wait for another lock
+  /// (the GIL), so it happens without our mutex.
   bool add(RawNode& node) {
     const auto id = number_of(node);
     if (knows(id)) {
@@ -206,7 +206,7 @@ class ContentsLog {
       flat_hash_map<NodeNumber, std::shared_ptr<const NodeContents>, NumberHash>
           contents_;
   std::deque<NodeNumber> recent_;
-  std::deque<NodeNumber> order_;  // before those
+  std::deque<NodeNumber> order_;  // older than those in `recent_`
   uint64_t read_ = 0;
 };
 
@@ -215,7 +215,7 @@ inline std::unique_ptr<at::ObserverContext> nothing_starts(
   return nullptr;
 }
 
-/// Looks at the nodes behind what a call returned.
+/// Reads the nodes behind the outputs of a call.
 inline void see_outputs(
     const at::RecordFunction& call, at::ObserverContext* /*context*/) {
   for (const auto& output : call.outputs()) {
@@ -230,7 +230,8 @@ inline void see_outputs(
   }
 }
 
-/// While it lives, what this thread's nodes save is looked at.
+/// While a ContentsScope lives, the contents of the tensors that this thread's
+/// nodes save are read.
 class ContentsScope {
  public:
   ContentsScope() {
@@ -238,8 +239,8 @@ class ContentsScope {
       handle_ = watch();
     }
   }
-  /// Stops looking for a while, and goes on: a backward that makes no
-  /// graph has many calls, but no node to look at.
+  /// Stops reading until `resume`: a backward that makes no graph has many
+  /// calls, but no new nodes.
   static void pause() {
     if (depth_ > 0) {
       at::removeCallback(handle_);

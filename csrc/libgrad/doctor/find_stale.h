@@ -1,5 +1,5 @@
-/// libgrad/doctor/find_stale.h -- the saved tensors of a graph that are no more
-/// what they were, and who wrote to them.
+/// libgrad/doctor/find_stale.h -- finds the saved tensors of a graph that have
+/// changed, and who wrote to them.
 
 #pragma once
 
@@ -28,9 +28,9 @@ inline CallSite call_site(uint32_t op, const Here& where) {
   return call;
 }
 
-/// The call that made `node`; with nothing recorded of it, its operator only.
-/// What the engine itself makes is a view's node, anew, once its base has been
-/// written to: the call that made the first one is not known any more.
+/// The call that made `node`; if it was not recorded, the operator only. A node
+/// that the engine itself made is that of a view, made anew after its base was
+/// written to: the call that made the first node is no longer known.
 inline CallSite call_of(const RawNode& node) {
   const auto [thread, number] = number_of(node);
   if (const auto seen = Origins::instance().find(thread, number)) {
@@ -42,10 +42,9 @@ inline CallSite call_of(const RawNode& node) {
   return {.op = std::string(op_of(node_name(node.name())))};
 }
 
-/// The node that made a tensor when `node` saved it, where `now` is the one
-/// that is said to have made it today. A write in place puts its own node
-/// between: the one before it is an edge of `node`, and the nearest behind
-/// `now`.
+/// The node that had made a tensor when `node` saved it; `now` is the tensor's
+/// present grad_fn. A write in place puts its own node in between: the original
+/// one is a successor of `node`, and of these the nearest behind `now`.
 inline const RawNode* maker_before_writes(
     const RawNode& node, const RawNode* now) {
   constexpr size_t kMost = 4096;
@@ -66,12 +65,12 @@ inline const RawNode* maker_before_writes(
   return now;
 }
 
-/// Finds them among what the nodes behind `roots` saved.
+/// Finds the changed tensors among those that the nodes behind `roots` saved.
 class StaleFinder {
  public:
   using Names = std::vector<std::pair<std::string, at::Tensor>>;
 
-  /// Both must outlive it.
+  /// `roots` and `names` must outlive the finder.
   StaleFinder(const edge_list& roots, const Names& names)
       : roots_(roots),
         names_(names),
@@ -82,8 +81,8 @@ class StaleFinder {
     walk_.run();
   }
 
-  /// The findings, first those that backward meets first; also those whose
-  /// contents are others than they were seen to be, though the version is not.
+  /// The findings, in the order of backward. They include tensors with the same
+  /// version whose contents differ from those in the ContentsLog.
   std::vector<Finding> run() && {
     const auto count = walk_.nodes().size();
     for (Index id = 0; id < count; ++id) {
@@ -149,7 +148,7 @@ class StaleFinder {
     return finding;
   }
 
-  /// Says where the tensor itself comes from.
+  /// Fills in where the tensor itself comes from.
   void tell_of_maker(
       const RawNode& node,
       const SavedPlace& place,
@@ -184,14 +183,14 @@ class StaleFinder {
     }
   }
 
-  /// How many writes had been seen when `node` was made.
+  /// The number of writes seen before `node` was made.
   static uint64_t writes_before(const RawNode& node) {
     const auto [thread, number] = number_of(node);
     const auto seen = Origins::instance().find(thread, number);
     return seen ? seen->writes : 0;
   }
 
-  /// Who wrote to a tensor last before `node` saved it.
+  /// The call that last wrote to a tensor before `node` saved it.
   static CallSite last_write(
       const c10::TensorImpl& tensor, const RawNode& node) {
     CallSite last;
@@ -208,7 +207,7 @@ class StaleFinder {
     const auto& impl = *place.tensor->unsafeGetTensorImpl();
     const auto* counter = counter_of(impl);
     const auto since = writes_before(node);
-    int64_t known = finding.saved_version;  // up to here all is explained
+    int64_t known = finding.saved_version;  // explained up to this version
     for (const auto& write : Writes::instance().of(impl)) {
       if (write.counter == counter && write.number > since &&
           write.after > known) {
@@ -230,7 +229,7 @@ class StaleFinder {
     auto& finding = add(node, place, id);
     finding.silent = true;
     const auto& impl = *place.tensor->unsafeGetTensorImpl();
-    if (before.is_in(impl)) {  // else its memory was exchanged: x.data = y
+    if (before.is_in(impl)) {  // else its storage was exchanged: x.data = y
       for (const auto& write : Writes::instance().into(impl, contents.writes)) {
         add_write(write, finding);
       }
@@ -258,8 +257,8 @@ class StaleFinder {
          write.after});
   }
 
-  /// The whole snapshot, once there is something to tell: its nodes have the
-  /// ids that the walk gives them.
+  /// The whole snapshot, taken for the first finding. Its nodes have the ids
+  /// that the walk gives them.
   const Graph& graph() {
     if (!graph_) {
       graph_ = take_graph(roots_, {}, names_);

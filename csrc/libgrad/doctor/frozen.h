@@ -16,7 +16,7 @@
 
 namespace libgrad::detail {
 
-/// Which bytes of its storage a tensor has, from its first to its last.
+/// The bytes of its storage that a tensor has.
 class Bytes {
  public:
   explicit Bytes(const c10::TensorImpl& tensor) : span_(span_of(tensor)) {
@@ -27,7 +27,8 @@ class Bytes {
     }
   }
 
-  /// True when they have one in common, or that is not known.
+  /// True when both have a byte in common, or may have: where the bytes are not
+  /// known, the spans decide.
   bool meet(const Bytes& other) const {
     if (!span_.meets(other.span_) || !known_ || !other.known_) {
       return span_.meets(other.span_);
@@ -58,18 +59,18 @@ class Bytes {
   }
 
   Span span_;
-  std::vector<bool> has_;  // empty for all of them
+  std::vector<bool> has_;  // by byte of the span; empty: all of them
   bool known_ = true;
 };
 
-/// What is frozen in this process.
+/// The frozen memory of this process.
 class Frozen {
  public:
   struct Memory {
     Kept storage;
     Bytes bytes;
     std::string tensor;  // in words
-    Here where;          // it was frozen
+    Here where;          // where it was frozen
   };
   using Handle = std::list<Memory>::iterator;
 

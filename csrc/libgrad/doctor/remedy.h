@@ -16,7 +16,7 @@
 
 namespace libgrad::detail {
 
-/// " at file.py:3"; empty where that is not known.
+/// " at file.py:3"; empty where the line is not known.
 inline std::string at_line(const CallSite& call) {
   return call.file.empty()
              ? std::string()
@@ -44,7 +44,7 @@ struct OperatorName {
 
   bool in_place() const { return base.ends_with('_') && !base.ends_with("__"); }
 
-  /// "add" for "add_", where there is such an operator.
+  /// "add" for "add_", if this operator exists.
   std::optional<std::string> twin() const {
     auto name = base;
     if (in_place()) {
@@ -62,7 +62,8 @@ struct OperatorName {
   }
 };
 
-/// The operators of Python that stand for one in place, and for its twin.
+/// The Python code to use instead of an operator in place, and the code to
+/// replace; empty where it is not known.
 inline std::string python_forms(std::string_view base) {
   constexpr std::pair<std::string_view, std::string_view> kForms[] = {
       {"add_", "x = x + y, not x += y"},
@@ -82,7 +83,7 @@ inline std::string python_forms(std::string_view base) {
   return "";
 }
 
-/// How to do without one write.
+/// Advice on how to avoid one write.
 class Remedy {
  public:
   Remedy(const Finding& finding, const FindingWrite& write)

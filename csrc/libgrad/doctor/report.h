@@ -61,7 +61,8 @@ inline std::string tensor_of(const Finding& finding) {
   return text;
 }
 
-/// Rows of a call each: who, which operator, where, and the source there.
+/// A table of calls: what the call did, its operator, where it was, and the
+/// source line.
 class CallTable {
  public:
   void add(std::string who, const CallSite& call, std::string rest = "") {
@@ -202,7 +203,7 @@ class FindingText {
   CallTable table_;
 };
 
-/// The first finding whole, the others by name.
+/// The first finding in full, the others in one line each.
 inline std::string findings_text(const std::vector<Finding>& findings) {
   constexpr size_t kMost = 10;
   std::string text;
@@ -229,14 +230,14 @@ inline std::string findings_text(const std::vector<Finding>& findings) {
   return text;
 }
 
-/// True for LibTorch's error of a tensor that was written to.
+/// True for LibTorch's error about a saved tensor that was written to.
 inline bool speaks_of_a_write(std::string_view error) {
   return error.find("has been modified by an inplace operation") != error.npos;
 }
 
-/// Puts that finding first which the error speaks of, by its shape and its
-/// versions: "... [torch.FloatTensor [3]], which is output 0 of ExpBackward0,
-/// is at version 1; expected version 0 instead".
+/// Moves the finding that the error is about to the front. The error has its
+/// shape and its versions: "... [torch.FloatTensor [3]], which is output 0 of
+/// ExpBackward0, is at version 1; expected version 0 instead".
 inline void put_first(std::vector<Finding>& findings, std::string_view error) {
   const auto is_meant = [&](const Finding& finding) {
     std::string shape = "[";

@@ -26,7 +26,7 @@ namespace libgrad::detail {
 
 inline constexpr auto kSpyKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
 
-/// What an operator is about to write to.
+/// The tensors that an operator is about to write to.
 class Targets {
  public:
   void add(const c10::IValue& argument) {
@@ -60,7 +60,7 @@ class Targets {
       write.memory = Writes::begin_of(*target.storage);
       write.span = target.span;
       if (impl.unsafe_storage().unsafeGetStorageImpl() == target.storage) {
-        write.span.add(span_of(impl));  // it may have grown
+        write.span.add(span_of(impl));  // the tensor may have grown
       }
       Writes::instance().add(target.storage, write);
     }
@@ -69,7 +69,7 @@ class Targets {
  private:
   struct Target {
     at::Tensor tensor;
-    c10::Storage keep;  // set_ puts another one in its place
+    c10::Storage keep;  // set_() may replace it in the tensor
     c10::StorageImpl* storage;
     int64_t version;
     Span span;
@@ -99,7 +99,8 @@ class Targets {
   bool all_have_memory_ = true;
 };
 
-/// Runs in place of an operator that writes, while a thread spies.
+/// The kernel that runs in front of an operator that writes, while a thread
+/// spies.
 class Spy final : public c10::OperatorKernel {
  public:
   Spy(const c10::FunctionSchema& op, std::vector<size_t> written)
@@ -121,8 +122,9 @@ class Spy final : public c10::OperatorKernel {
       targets.add((*stack)[stack->size() - arguments_ + argument]);
     }
     targets.refuse_frozen(op_);
-    // Operators inside this one are no calls of the program, but for those on
-    // what a wrapper without memory wraps.
+    // Operators inside this one are not calls of the program, so the spy
+    // ignores them, unless a target has no memory: it may wrap a tensor to
+    // which only an operator inside writes.
     std::optional<c10::impl::ExcludeDispatchKeyGuard> no_spy;
     if (targets.all_have_memory()) {
       no_spy.emplace(kSpyKey);
@@ -132,7 +134,7 @@ class Spy final : public c10::OperatorKernel {
     try {
       op.redispatchBoxed(rest, stack);
     } catch (...) {
-      targets.written(op_);  // or only half
+      targets.written(op_);  // it may have written a part
       throw;
     }
     if (!targets.empty()) {
@@ -146,7 +148,8 @@ class Spy final : public c10::OperatorKernel {
   uint32_t op_ = 0;
 };
 
-/// The kernels of all operators that write, as long as somebody needs them.
+/// The kernels for all operators that write, registered as long as somebody
+/// needs them.
 class SpyKernels {
  public:
   static std::shared_ptr<SpyKernels> get() {
@@ -192,8 +195,8 @@ class SpyKernels {
   std::vector<c10::RegistrationHandleRAII> handles_;
 };
 
-/// While it lives, this thread's writes are seen (and those of threads of the
-/// engine that it starts).
+/// While a SpyScope lives, the writes of this thread (and of engine threads
+/// that it starts) are seen.
 class SpyScope {
  public:
   SpyScope() : kernels_(SpyKernels::get()) {

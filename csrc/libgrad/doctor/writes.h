@@ -19,24 +19,24 @@
 
 namespace libgrad::detail {
 
-/// An operator wrote into a tensor.
+/// A write of an operator into a tensor.
 struct Write {
-  uint64_t number = 0;            // among all that were seen, from 1
-  const void* counter = nullptr;  // of the versions of the tensor
-  int64_t before = -1;            // its version; -1 where it has none
+  uint64_t number = 0;            // among all writes that were seen, from 1
+  const void* counter = nullptr;  // the tensor's version counter
+  int64_t before = -1;            // the tensor's version; -1 for none
   int64_t after = -1;
-  Span span;                     // of the storage
-  const char* memory = nullptr;  // of the storage, where it begins
-  uint32_t op = 0;               // of Origins
+  Span span;                     // of the tensor in its storage
+  const char* memory = nullptr;  // begin of the storage
+  uint32_t op = 0;               // a number of Origins
   Here where;
-  const void* library = nullptr;  // what the user called, in a library
+  const void* library = nullptr;  // the function of a library that was called
 };
 
-/// How many writes are remembered, of those into memory that is still there.
+/// The most writes that are remembered, of those into memory that still exists.
 inline constexpr size_t kRememberedWrites = size_t{1} << 17;
 
-/// The writes that were seen in this process, the latest of them. Most are into
-/// memory that is soon gone: they are dropped a few hundred later.
+/// The latest writes that were seen in this process. Most go into memory that
+/// is soon freed; these are dropped after a few hundred more writes.
 class Writes {
  public:
   static Writes& instance() {
@@ -54,7 +54,7 @@ class Writes {
         writes_seen.fetch_add(1, std::memory_order_relaxed) + 1;
   }
 
-  /// Those into the storage of `tensor`, in the order of time.
+  /// The writes into the storage of `tensor`, in the order of time.
   std::vector<Write> of(const c10::TensorImpl& tensor) const {
     const auto* storage = tensor.unsafe_storage().unsafeGetStorageImpl();
     return filtered([&](const Entry& entry) {
@@ -62,8 +62,8 @@ class Writes {
     });
   }
 
-  /// Those after `number` into the memory that `tensor` spans, also by tensors
-  /// that other storages have it in (DLPack).
+  /// The writes after `number` into the memory that `tensor` spans, also
+  /// through other storages of the same memory (DLPack).
   std::vector<Write> into(
       const c10::TensorImpl& tensor, uint64_t number) const {
     const auto* memory =
@@ -86,7 +86,7 @@ class Writes {
 
  private:
   struct Entry {
-    Kept storage;  // so that its address is not that of another one
+    Kept storage;  // no other storage gets its address
     Write write;
   };
 
@@ -120,7 +120,7 @@ class Writes {
 
   mutable std::mutex mutex_;
   std::vector<Entry> recent_;
-  std::deque<Entry> log_;  // before those
+  std::deque<Entry> log_;  // older than those in `recent_`
 };
 
 }  // namespace libgrad::detail

@@ -1,4 +1,4 @@
-/// libgrad/draw/json.h -- all that a snapshot holds, as JSON.
+/// libgrad/draw/json.h -- everything in a snapshot, as JSON.
 
 #pragma once
 
@@ -158,7 +158,8 @@ class JsonWriter {
     return version < 0 ? "null" : integer(version);
   }
 
-  /// What a double cannot hold is a string: readers would round it.
+  /// A number that a double cannot hold is written as a string: readers would
+  /// round it.
   static std::string count(uint64_t value) {
     const auto digits = std::to_string(value);
     return value <= (uint64_t{1} << 53U) ? digits : '"' + digits + '"';

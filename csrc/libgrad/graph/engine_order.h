@@ -1,9 +1,11 @@
 /// libgrad/graph/engine_order.h -- the order in which backward runs nodes.
 ///
-/// Relies on (covered by tests/graph/test_order.py): the engine runs, of the
-/// nodes that wait for no more gradients, the one with the highest sequence
-/// number, from a std::priority_queue that they enter in the order of the
-/// edges; several roots are the edges of one more node in front.
+/// Relies on (covered by tests/graph/test_order.py):
+/// - the engine keeps the nodes that wait for no more gradients in a
+///   std::priority_queue, and runs the node with the highest sequence number
+///   first;
+/// - nodes enter this queue in the order of the edges;
+/// - several roots are the edges of one extra node in front of them.
 
 #pragma once
 
@@ -13,8 +15,8 @@
 
 namespace libgrad::detail {
 
-/// Counts what each node waits for and runs those that wait for nothing, as
-/// the engine does on one thread.
+/// Counts the gradients that each node waits for, and takes the nodes that wait
+/// for none, in the order of the engine on one thread.
 class EngineOrder {
  public:
   explicit EngineOrder(const Graph& graph)
@@ -28,7 +30,7 @@ class EngineOrder {
     }
   }
 
-  /// The nodes, first the one that runs first.
+  /// The nodes in the order in which the engine runs them.
   std::vector<Index> run() {
     std::vector<Index> order;
     order.reserve(graph_.nodes.size());

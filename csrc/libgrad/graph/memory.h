@@ -1,11 +1,13 @@
-/// libgrad/graph/memory.h -- the memory behind saved tensors: each
-/// storage once, and who else keeps it.
+/// libgrad/graph/memory.h -- the storages behind saved tensors, each counted
+/// once, and their owners.
 ///
 /// Relies on (covered by tests/cpp/graph/test_snapshot.cpp and
 /// tests/graph/test_graph.py):
-/// - a tensor counts its owners: each SavedVariable, each view whose base it
-///   is, the node of a leaf, and its Python object while C++ has it too;
-/// - a storage counts the tensors on it, and its Python object;
+/// - the use count of a tensor counts each SavedVariable, each view whose base
+///   it is, the AccumulateGrad of a leaf, and its Python object while C++ owns
+///   the tensor too;
+/// - the use count of a storage counts the tensors on it, and its Python
+///   object;
 /// - a Python object that only C++ keeps has a reference count of one.
 
 #pragma once
@@ -17,26 +19,27 @@
 
 namespace libgrad::detail {
 
-/// Everything that a graph holds of tensors, as it is met.
+/// The tensors and storages that a graph holds, collected while its nodes are
+/// read.
 class GraphMemory {
  public:
   struct Tensor {
     c10::TensorImpl* impl;
-    Index storage = kNothing;  // of `storages()`
+    Index storage = kNothing;  // index in `storages()`
     Index leaf = kNothing;
-    uint32_t owners = 0;         // in the graph
-    uint32_t python_owners = 0;  // there too, of the Python object
-    bool exclusive = false;      // whatever the count says
+    uint32_t owners = 0;         // C++ references of the graph
+    uint32_t python_owners = 0;  // its references to the Python object
+    bool exclusive = false;      // kept by the graph alone, do not count
   };
   struct Storage {
     c10::StorageImpl* impl;
     int64_t nbytes;
     c10::Device device;
-    bool exclusive = false;  // whatever the count says
-    bool root = false;       // a root lies in it
+    bool exclusive = false;  // kept by the graph alone, do not count
+    bool root = false;       // a root tensor lies in it
     Index leaf = kNothing;
-    Owner owner = Owner::kGraph;  // once `find_owners` has run
-    uint32_t tensors = 0;         // on it, in the graph
+    Owner owner = Owner::kGraph;  // set by `find_owners`
+    uint32_t tensors = 0;         // tensors of the graph on it
   };
 
   void reserve(size_t count) {
@@ -44,15 +47,16 @@ class GraphMemory {
     reserve_pages(storages_, count);
   }
 
-  /// One more reference of the graph to `tensor`, by C++ or by Python; its
-  /// place among those that the graph holds.
+  /// Counts one more reference of the graph to `tensor`, from C++ or from
+  /// Python; returns the index of `tensor` for `tensor()`.
   Index hold(const at::Tensor& tensor, bool by_python = false) {
     const Index place = find(tensor);
     ++(by_python ? tensors_[place].python_owners : tensors_[place].owners);
     return place;
   }
 
-  /// References to `tensor` do not count: the graph is gone when they are.
+  /// Ignores the use count of `tensor`, a root: the graph goes when the
+  /// references to its roots go.
   void ignore_owners(const at::Tensor& tensor) {
     auto& held = tensors_[find(tensor)];
     held.exclusive = true;
@@ -61,7 +65,7 @@ class GraphMemory {
     }
   }
 
-  /// `tensor` is the leaf of `node`, which holds it.
+  /// Counts the reference of the AccumulateGrad `node` to its leaf `tensor`.
   void hold_leaf(const at::Tensor& tensor, Index node) {
     auto& held = tensors_[hold(tensor)];
     held.leaf = node;
@@ -73,7 +77,8 @@ class GraphMemory {
   const Tensor& tensor(Index place) const { return tensors_[place]; }
   const std::vector<Storage>& storages() const { return storages_; }
 
-  /// The node of the leaf that a tensor is, or whose storage it lies in.
+  /// The node of the leaf that the tensor at `place` is, or shares a storage
+  /// with.
   Index leaf_of(Index place) const {
     const auto& tensor = tensors_[place];
     return tensor.leaf != kNothing || tensor.storage == kNothing
@@ -81,7 +86,8 @@ class GraphMemory {
                : storages_[tensor.storage].leaf;
   }
 
-  /// Finds who keeps each storage, once all that the graph holds is known.
+  /// Finds the owner of each storage, once all references of the graph are
+  /// counted.
   void find_owners() {
     const auto other = [](const Storage& storage) {
       return storage.leaf == kNothing ? Owner::kOther : Owner::kLeaf;
@@ -102,23 +108,25 @@ class GraphMemory {
   }
 
  private:
-  /// True when nobody but these keeps `target`.
+  /// True when `target` has no owners besides `owners` in C++ and
+  /// `python_owners` in Python.
   template <class T>
   static bool is_kept_by(T& target, size_t owners, size_t python_owners) {
     const size_t count = c10::raw::intrusive_ptr::use_count(&target);
     if (count <= 1) {
-      return true;  // whoever told us of it
+      return true;  // its only owner gave it to us
     }
     auto* object = target.pyobj_slot()->load_pyobj();
     if (object == nullptr) {
       return count == owners;
     }
-    // The object owns the target, and is owned by it while others own it too.
+    // The object owns one reference to the target. While C++ owns references,
+    // the target owns one to the object.
     return count == owners + 1 && count_python(*target.pyobj_slot(), object) ==
                                       python_owners + (owners > 0);
   }
 
-  /// How often Python refers to the object of `slot`.
+  /// The reference count of `object`, the Python object of `slot`.
   template <class Slot>
   static size_t count_python(const Slot& slot, PyObject* object) {
     if constexpr (requires { slot.load_pyobj_interpreter(); }) {
@@ -131,7 +139,8 @@ class GraphMemory {
   Index find(const at::Tensor& tensor) {
     auto* impl = tensor.unsafeGetTensorImpl();
     const auto place = static_cast<Index>(tensors_.size());
-    // What has one owner was never met before and will not be met again.
+    // A tensor with one owner has not been met before, and will not be met
+    // again.
     const bool exclusive = c10::raw::intrusive_ptr::use_count(impl) <= 1;
     if (!exclusive) {
       const auto [found, is_new] = places_.emplace(impl, place);
@@ -169,7 +178,7 @@ class GraphMemory {
     return place;
   }
 
-  /// A view keeps the tensor that it looks into.
+  /// Counts the references of a view to its bases.
   void hold_bases(const at::Tensor& tensor) {
     const auto* view = torch::autograd::impl::get_view_autograd_meta(tensor);
     if (view == nullptr) {

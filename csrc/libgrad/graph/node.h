@@ -14,16 +14,16 @@
 
 namespace libgrad {
 
-/// What a node knows of a gradient it takes: the shape, dtype and device of
-/// the forward operation's output that the gradient belongs to.
+/// What a node knows of a gradient that it takes: the shape, dtype and device
+/// of the forward operation's output that the gradient belongs to.
 struct InputMetadata {
   std::vector<c10::SymInt> shape;
   at::ScalarType dtype;
   at::Device device;
 };
 
-/// A node of the graph. Copies are cheap and equal; each keeps the node, and
-/// with it everything behind it, alive.
+/// A node of the graph. Copies are cheap and compare equal; each copy keeps the
+/// node, and everything behind it, alive.
 class Node {
  public:
   using Next = std::pair<std::optional<Node>, uint32_t>;
@@ -35,7 +35,7 @@ class Node {
   std::string name() const { return detail::node_name(node_->name()); }
 
   /// Where the gradients that this node computes go: for each input of the
-  /// forward operation the next node and which of its inputs; no node for an
+  /// forward operation the next node and the index of its input; no node for an
   /// input that needs no gradient.
   std::vector<Next> next() const {
     std::vector<Next> next;
@@ -48,12 +48,12 @@ class Node {
     return next;
   }
 
-  /// When the node was made, counted up on its thread; the engine runs higher
-  /// numbers first. The largest uint64 for AccumulateGrad.
+  /// The number of the node on the thread that made it, which counts up; the
+  /// engine runs higher numbers first. The largest uint64 for AccumulateGrad.
   uint64_t sequence_nr() const { return node_->sequence_nr(); }
 
-  /// The gradients that this node takes; nothing for outputs of the forward
-  /// operation that were never made, and for nested tensors.
+  /// The gradients that this node takes; nullopt for undefined outputs of the
+  /// forward operation, and for nested tensors.
   std::vector<std::optional<InputMetadata>> inputs() const {
     std::vector<std::optional<InputMetadata>> inputs;
     inputs.reserve(node_->num_inputs());
@@ -79,7 +79,7 @@ class Node {
     return leaf ? leaf->variable : at::Tensor();
   }
 
-  /// The node itself, for what is not here.
+  /// The LibTorch node, for everything that this class does not offer.
   const detail::NodePtr& get() const { return node_; }
 
   friend bool operator==(const Node& a, const Node& b) {

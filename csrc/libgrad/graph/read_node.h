@@ -1,5 +1,4 @@
-/// libgrad/graph/read_node.h -- what a node of a graph is called, and how
-/// its class is read.
+/// libgrad/graph/read_node.h -- kinds, names and origins of nodes.
 
 #pragma once
 
@@ -20,13 +19,13 @@
 
 namespace libgrad::detail {
 
-/// "Mul" for "MulBackward0"; nothing for "AccumulateGrad".
+/// "Mul" for "MulBackward0"; empty for "AccumulateGrad".
 inline std::string_view op_of(std::string_view name) {
   const auto place = name.rfind("Backward");
   return place == name.npos ? std::string_view() : name.substr(0, place);
 }
 
-/// What is known of a node's class, and its own names.
+/// How the nodes of a class are read, and the names of one node.
 struct NodeWords {
   KnownNode known;
   std::string_view name;
@@ -56,7 +55,8 @@ inline Index count_hooks(RawNode& node) {
       node.tensor_pre_hooks().size() + node.retains_grad_hooks().size());
 }
 
-/// The names of a node's outputs, by which it has a hook more.
+/// Reads the names that the program gave to the node's outputs. They lie in a
+/// NameTag, which does not count as a hook.
 inline void read_names(RawNode& source, Graph& graph, GraphNode& node) {
   if (source.pre_hooks().empty()) {
     return;
@@ -73,13 +73,13 @@ inline void read_names(RawNode& source, Graph& graph, GraphNode& node) {
   --node.hooks;
 }
 
-/// The name of a tensor, kept by `graph`.
+/// The name of `tensor`, kept by `graph`.
 inline std::string_view keep_name(Graph& graph, const c10::TensorImpl& tensor) {
   const auto name = name_of(tensor);
   return name.empty() ? name : graph.keep(name);
 }
 
-/// The same of a saved one.
+/// The name of a saved tensor, kept by `graph`.
 inline std::string_view keep_label(Graph& graph, const SavedPlace& place) {
   if (!place.label.empty()) {
     return graph.keep(place.label);
@@ -89,7 +89,8 @@ inline std::string_view keep_label(Graph& graph, const SavedPlace& place) {
              : std::string_view();
 }
 
-/// Names of nodes, kept by a graph; asked for once where a class has but one.
+/// Names of nodes, kept by a graph. Where all nodes of a class have the same
+/// name, only the first one is asked for it.
 class NodeDictionary {
  public:
   explicit NodeDictionary(Graph& graph) : graph_(graph) {}
@@ -138,10 +139,10 @@ class NodeDictionary {
     const std::type_info* type = nullptr;
     NodeWords* words = nullptr;
   };
-  std::array<Recent, 64> recent_;  // by address: found without the map
+  std::array<Recent, 64> recent_;  // a cache, by address of the type
 };
 
-/// Lines of source by place, each found out once.
+/// Lines of source by place; each place is looked up once.
 class Lines {
  public:
   explicit Lines(Graph& graph) : graph_(graph) {}
@@ -164,7 +165,7 @@ class Lines {
       lines_;
 };
 
-/// Says of the nodes that were made under a Record where they come from.
+/// Fills in the origins of the nodes that were made under a Record.
 inline void fill_origins(Graph& graph) {
   const auto& origins = Origins::instance();
   if (origins.empty()) {
@@ -180,7 +181,7 @@ inline void fill_origins(Graph& graph) {
   }
 }
 
-/// The sizes as numbers; -1 for one that is a symbol.
+/// Adds the sizes to `graph.ints`; a symbolic size is -1.
 inline Slice keep_sizes(Graph& graph, c10::SymIntArrayRef sizes) {
   const Slice slice{
       static_cast<Index>(graph.ints.size()), static_cast<Index>(sizes.size())};

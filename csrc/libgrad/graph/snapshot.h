@@ -26,7 +26,8 @@ namespace detail {
 class GraphTaker;
 class TensorFinder;
 
-/// Tensors and storages by number and address.
+/// Addresses of nodes, tensors and storages, by which live tensors are found in
+/// a snapshot.
 struct GraphIdentity {
   struct Leaf {
     Kept tensor;
@@ -34,17 +35,17 @@ struct GraphIdentity {
   };
   struct Memory {
     Kept storage;
-    uint32_t place;  // in Graph::storages
+    uint32_t place;  // index in Graph::storages
   };
   struct Part {
-    uint32_t saved;  // its place in Graph::saved
+    uint32_t saved;  // index in Graph::saved
     Span span;
   };
 
-  std::vector<void*> nodes;  // by id; never followed: a node may be gone
+  std::vector<void*> nodes;  // by id; never dereferenced: a node may be gone
   std::vector<Leaf> leaves;
-  std::vector<Memory> memories;  // those that not only the graph holds
-  std::vector<Part> parts;       // saved tensors that do not fill such a memory
+  std::vector<Memory> memories;  // storages that others, or roots, keep
+  std::vector<Part> parts;       // saved tensors that do not fill one of them
 };
 
 }  // namespace detail
@@ -62,20 +63,21 @@ enum class NodeKind : uint8_t {
 
 /// Who keeps a storage that the graph holds.
 enum class Owner : uint8_t {
-  kGraph,  // nobody else: its bytes are free when the graph goes
+  kGraph,  // only the graph: its bytes are freed with the graph
   kLeaf,   // a leaf of the graph
-  kOther,  // somebody else too
+  kOther,  // others, too
 };
 
-/// A gradient that a node takes: of one output of the forward operation.
+/// A gradient that a node takes: the gradient of one output of the forward
+/// operation.
 struct GraphInput {
-  Slice shape;  // of `Graph::ints`; -1 for a size that is a symbol
+  Slice shape;  // in `Graph::ints`; -1 for a symbolic size
   at::ScalarType dtype = at::ScalarType::Undefined;  // when not known
   c10::Device device = c10::Device(c10::kCPU);
   bool nested = false;  // a nested tensor: no shape
 };
 
-/// Where the gradient `output` that node `from` computes goes: into `input` of
+/// An edge: gradient `output`, which node `from` computes, goes into `input` of
 /// node `to`.
 struct GraphEdge {
   Index from = 0;
@@ -87,37 +89,37 @@ struct GraphEdge {
 /// A tensor that a node saved for backward.
 struct GraphSaved {
   Index node = 0;
-  std::string_view field;  // the node's word for it: "self"
-  Index index = kNothing;  // its place, where the field is a list
+  std::string_view field;  // the node's name for it: "self"
+  Index index = kNothing;  // its index, where the field is a list
   SavedState state = SavedState::kNone;
   bool hooks = false;   // packed by hooks
   bool output = false;  // an output of the forward operation itself
   bool nested = false;  // a nested tensor: no shape
-  bool number = false;  // a number of the program: the 2 of x * 2
-  Slice shape;          // of `Graph::ints`
+  bool number = false;  // a wrapped number: the 2 of x * 2
+  Slice shape;          // in `Graph::ints`
   at::ScalarType dtype = at::ScalarType::Undefined;
   c10::Device device = c10::Device(c10::kCPU);
   int64_t saved_version = -1;  // -1 where not known
-  int64_t version = -1;  // now; another one than saved: backward will refuse
-  Index storage = kNothing;  // of `Graph::storages`
-  int64_t offset = 0;        // of its first element in the storage
-  int64_t nbytes = 0;        // of its own elements
-  Index leaf = kNothing;     // the node of the leaf that it is, or looks into
-  std::string_view label;    // the name that the program gave it
+  int64_t version = -1;        // now; if changed, backward refuses the tensor
+  Index storage = kNothing;    // index in `Graph::storages`
+  int64_t offset = 0;      // of its first element in the storage, in elements
+  int64_t nbytes = 0;      // of its own elements
+  Index leaf = kNothing;   // node of the leaf that it is, or shares memory with
+  std::string_view label;  // the name that the program gave it
 };
 
-/// Memory that saved tensors lie in, counted once however many they are.
+/// A storage of saved tensors, counted once however many tensors lie in it.
 struct GraphStorage {
   int64_t nbytes = 0;
   c10::Device device = c10::Device(c10::kCPU);
   Owner owner = Owner::kOther;
-  bool root = false;  // of a tensor that the graph was taken of, which keeps it
+  bool root = false;  // a root tensor lies in it and keeps it alive
 };
 
-/// Where a node came from, as far as somebody recorded it.
+/// Where a node came from, as far as it was recorded.
 struct GraphOrigin {
   std::string_view op;    // "aten::add.Tensor", or from the node's name: "Add"
-  std::string_view file;  // empty when nobody recorded it
+  std::string_view file;  // empty when not recorded
   std::string_view module;  // "encoder.layers.3.linear1"
   Index line = 0;
 };
@@ -127,32 +129,32 @@ struct GraphNode {
   std::string_view name;  // "MulBackward0"
   NodeKind kind = NodeKind::kOther;
   uint64_t sequence_nr = 0;  // UINT64_MAX for leaves
-  uint64_t thread = 0;       // that made it
-  Index order = 0;           // in backward, from 0
-  Index outputs = 0;         // how many gradients it computes
-  Index hooks = 0;           // that somebody registered on it
+  uint64_t thread = 0;       // the thread that made it
+  Index order = 0;           // position in backward, from 0
+  Index outputs = 0;         // number of gradients that it computes
+  Index hooks = 0;           // number of hooks registered on it
   bool has_grad = false;     // the leaf has a `.grad`
-  Slice inputs;              // of `Graph::inputs`
-  Slice edges;               // of `Graph::edges`, in the order of `output`
-  Slice saved;               // of `Graph::saved`
+  Slice inputs;              // in `Graph::inputs`
+  Slice edges;               // in `Graph::edges`, in the order of `output`
+  Slice saved;               // in `Graph::saved`
   std::string_view leaf;     // a leaf's name, where one was given
   std::string_view label;    // the names of its outputs, where some were given
   std::string_view note;     // what could not be read, and why
   std::string_view stream;   // where it runs, empty on the CPU
   GraphOrigin origin;
   int64_t nbytes = 0;            // of what it saved, each storage once
-  int64_t exclusive_nbytes = 0;  // of these, those that only the graph holds
+  int64_t exclusive_nbytes = 0;  // of these, the bytes only the graph holds
 };
 
-/// A root: where a gradient enters.
+/// A root: the input of a node where a gradient enters the graph.
 struct GraphRoot {
   Index node = 0;
   Index input = 0;
 };
 
 /// A snapshot of a graph: plain data. It keeps no node and no tensor alive and
-/// does not change when the graph does. Ids are places in `nodes`; the first
-/// ones are those of the roots.
+/// does not change when the graph does. The id of a node is its index in
+/// `nodes`; the nodes of the roots come first.
 class Graph {
  public:
   std::vector<GraphNode> nodes;
@@ -161,12 +163,12 @@ class Graph {
   std::vector<GraphSaved> saved;
   std::vector<GraphStorage> storages;
   std::vector<int64_t> ints;
-  std::vector<GraphRoot> roots;  // one for each tensor it was taken of
+  std::vector<GraphRoot> roots;  // one for each tensor that was given
   std::vector<Index> leaves;  // nodes of kind kLeaf, in the order they are met
 
-  /// Of the storages, each counted once.
+  /// Bytes of all storages, each counted once.
   int64_t nbytes = 0;
-  /// Of these, what is free when the graph goes.
+  /// Of these, the bytes that are freed with the graph.
   int64_t exclusive_nbytes = 0;
 
   std::span<const GraphEdge> edges_of(const GraphNode& node) const {
@@ -185,7 +187,8 @@ class Graph {
     return part(ints, tensor.shape);
   }
 
-  /// `text`, kept as long as this graph: what its views point at.
+  /// Stores `text` as long as this graph lives: its string_views point to such
+  /// copies.
   std::string_view keep(std::string_view text) {
     if (const auto found = known_.find(text); found != known_.end()) {
       return found->second;
@@ -198,7 +201,7 @@ class Graph {
   Graph() = default;
   Graph(Graph&&) = default;
   Graph& operator=(Graph&&) = default;
-  Graph(const Graph&) = delete;  // views would point into the other
+  Graph(const Graph&) = delete;  // its string_views would point into the other
   Graph& operator=(const Graph&) = delete;
   ~Graph() = default;
 
@@ -212,7 +215,7 @@ class Graph {
   }
 
   detail::GraphIdentity identity_;
-  std::deque<std::string> strings_;  // moves keep addresses
+  std::deque<std::string> strings_;  // a move keeps the addresses
   std::unordered_map<std::string_view, std::string_view> known_;
 };
 

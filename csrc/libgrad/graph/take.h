@@ -1,8 +1,9 @@
-/// libgrad/graph/take.h -- a graph, read node by node into plain data.
+/// libgrad/graph/take.h -- takes a snapshot: reads a graph node by node into
+/// plain data.
 ///
-/// Relies on (covered by tests/cpp/graph/test_snapshot.cpp): what is called
-/// here of a Node and of an InputMetadata reads and changes nothing;
-/// topological_nr(), which marks the node, is not among it.
+/// Relies on (covered by tests/cpp/graph/test_snapshot.cpp): the members of
+/// Node and InputMetadata that are called here change nothing.
+/// (topological_nr(), which marks the node, is not called.)
 
 #pragma once
 
@@ -21,7 +22,7 @@
 
 namespace libgrad::detail {
 
-/// Reads the graph behind some edges, which must outlive it.
+/// Reads the graph behind some edges. The edges must outlive the reader.
 class GraphTaker {
  public:
   explicit GraphTaker(const edge_list& roots) {
@@ -30,7 +31,7 @@ class GraphTaker {
     }
   }
 
-  /// A root as a tensor; `names` are those of leaves.
+  /// Adds a tensor whose edge is one of the roots.
   void add_root(const at::Tensor& tensor) {
     if (!tensor.is_leaf()) {
       memory_.ignore_owners(tensor);
@@ -63,7 +64,7 @@ class GraphTaker {
  private:
   static constexpr size_t kAhead = 8;  // nodes
 
-  /// Asks for what is read of a node, while others are read.
+  /// Prefetches the memory of a node while others are read.
   static void prefetch(const RawNode& node) {
     const auto* const place = reinterpret_cast<const char*>(&node);
     for (size_t line = 0; line < 5; ++line) {
@@ -71,7 +72,7 @@ class GraphTaker {
     }
   }
 
-  /// Most nodes take one gradient and save a tensor, if any.
+  /// Most nodes take one gradient and save at most one tensor.
   void reserve(size_t count) {
     reserve_pages(graph_.nodes, count);
     reserve_pages(graph_.inputs, count);
@@ -179,14 +180,15 @@ class GraphTaker {
     }
   }
 
-  /// A tensor in what a hook made of a saved one, or that the hook needs.
+  /// Adds a tensor in what a hook packed (without a field), or a tensor that
+  /// the hook holds besides (with one).
   void add_packed(const SavedPlace& held, std::string_view field, Index id) {
     auto& saved = graph_.saved.back();
     if (held.field.empty() && tensors_.back() == kNothing &&
         saved.state == SavedState::kPacked) {
       tensors_.back() = memory_.hold(*held.tensor, held.by_python);
       describe(*held.tensor->unsafeGetTensorImpl(), saved);
-      saved.saved_version = held.version;  // of what the hook made
+      saved.saved_version = held.version;  // of what the hook packed
     } else {
       auto place = held;
       place.field = held.field.empty() ? field : held.field;
@@ -211,12 +213,13 @@ class GraphTaker {
     saved.offset = impl.sym_storage_offset_default().maybe_as_int().value_or(0);
   }
 
-  /// Storages and their owners, leaves behind tensors, bytes of nodes.
+  /// Fills in storages and their owners, leaves of saved tensors, and bytes of
+  /// nodes.
   void finish_memory() {
     memory_.find_owners();
     const auto count = memory_.storages().size();
     std::vector<Index> places(count, kNothing);  // in graph_.storages
-    std::vector<Index> last(count, kNothing);    // node that has it
+    std::vector<Index> last(count, kNothing);  // the last node that counted it
     for (size_t i = 0; i < tensors_.size(); ++i) {
       if (tensors_[i] == kNothing) {
         continue;
@@ -273,12 +276,13 @@ class GraphTaker {
   GraphWalk walk_{graph_};
   NodeDictionary dictionary_{graph_};
   GraphMemory memory_;
-  PointerIndex packs_;          // hooks that were asked what they need
-  std::vector<Index> tensors_;  // of graph_.saved, in memory_
+  PointerIndex packs_;          // hooks whose own tensors were read
+  std::vector<Index> tensors_;  // indices in memory_, by index in graph_.saved
   std::unordered_map<const c10::TensorImpl*, std::string_view> names_;
 };
 
-/// The graph behind `roots`, the edges of `tensors` among them.
+/// The graph behind `roots`, which include the edges of `tensors`. `names` are
+/// names of leaves.
 inline Graph take_graph(
     const edge_list& roots,
     const variable_list& tensors,

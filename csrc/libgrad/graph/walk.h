@@ -1,5 +1,5 @@
-/// libgrad/graph/walk.h -- the nodes of a graph and the edges between
-/// them, before anything else of them is read.
+/// libgrad/graph/walk.h -- finds the nodes and edges of a graph, before the
+/// nodes are read.
 
 #pragma once
 
@@ -13,8 +13,9 @@
 
 namespace libgrad::detail {
 
-/// Follows edges breadth first, each node once. That alone is a quarter of the
-/// work; how much memory the rest takes is known then.
+/// Follows edges breadth first, and visits each node once. The walk is a
+/// quarter of the work of a snapshot; the number of nodes then tells how much
+/// memory to reserve for the rest.
 class GraphWalk {
  public:
   explicit GraphWalk(Graph& graph) : graph_(graph) {}
@@ -25,14 +26,14 @@ class GraphWalk {
   }
 
   void run() {
-    for (size_t i = 0; i < nodes_.size(); ++i) {  // grows meanwhile
+    for (size_t i = 0; i < nodes_.size(); ++i) {  // nodes_ grows
       first_edges_.push_back(static_cast<Index>(graph_.edges.size()));
       follow(static_cast<Index>(i));
     }
     first_edges_.push_back(static_cast<Index>(graph_.edges.size()));
   }
 
-  /// By id.
+  /// Addresses of the nodes, by id.
   std::vector<void*>& nodes() { return nodes_; }
   torch::autograd::Node& node(size_t id) const {
     return *static_cast<torch::autograd::Node*>(nodes_[id]);
@@ -44,7 +45,8 @@ class GraphWalk {
  private:
   Index id_of(const NodePtr& node) {
     const auto id = static_cast<Index>(nodes_.size());
-    // What has one owner, an edge, was never met before and will not be again.
+    // A node with one owner, an edge, has not been met before and will not be
+    // met again.
     if (node.use_count() > 1) {
       const auto [found, is_new] = ids_.emplace(node.get(), id);
       if (!is_new) {

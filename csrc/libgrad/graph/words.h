@@ -1,5 +1,5 @@
-/// libgrad/graph/words.h -- numbers, types and names as pictures say
-/// them, safe in each language.
+/// libgrad/graph/words.h -- parts of a graph in words, for pictures and
+/// reports.
 
 #pragma once
 
@@ -59,8 +59,8 @@ inline std::string_view word_of(Owner owner) {
   }
 }
 
-/// The device that all gradients of a graph are on, or else the CPU: pictures
-/// name others only.
+/// The device of all gradients of a graph; the CPU if they are on several
+/// devices. Pictures do not mention this device.
 inline c10::Device usual_device(const Graph& graph) {
   std::optional<c10::Device> usual;
   for (const auto& input : graph.inputs) {
@@ -75,8 +75,8 @@ inline c10::Device usual_device(const Graph& graph) {
   return usual.value_or(c10::Device(c10::kCPU));
 }
 
-/// "float32 [2, 3] on cuda:0", as far as it is known, the device where it is
-/// not the usual one.
+/// "float32 [2, 3] on cuda:0", as far as it is known; the usual device is left
+/// out.
 inline std::string tensor_words(
     at::ScalarType dtype,
     std::span<const int64_t> shape,
@@ -91,7 +91,8 @@ inline std::string tensor_words(
   return device == usual ? words : words + " on " + device.str();
 }
 
-/// What gradient `input` of a node is like; "(shape unknown)" when it has none.
+/// Gradient `input` of a node: "float32 [2, 3]"; "(shape unknown)" if the node
+/// has no such input.
 inline std::string input_words(
     const Graph& graph,
     const GraphNode& node,
@@ -105,7 +106,7 @@ inline std::string input_words(
       meta.dtype, graph.shape_of(meta), meta.device, meta.nested, usual);
 }
 
-/// What a saved tensor is like: "float32 [2, 3]", "nothing", "released".
+/// A saved tensor: "float32 [2, 3]", "nothing", "released".
 inline std::string saved_words(
     const Graph& graph, const GraphSaved& saved, c10::Device usual) {
   switch (saved.state) {
@@ -150,8 +151,8 @@ class ByteCount {
   std::vector<Index> storages_;
 };
 
-/// "self", or "tensors[2]" where the field is a list; with the name that the
-/// program gave the tensor, "self (attn_scores)".
+/// "self", or "tensors[2]" where the field is a list. The name that the program
+/// gave a tensor other than a leaf follows: "self (attn_scores)".
 inline std::string field_words(const GraphSaved& saved) {
   std::string words(saved.field);
   if (saved.index != kNothing) {
@@ -162,7 +163,7 @@ inline std::string field_words(const GraphSaved& saved) {
              : words + " (" + std::string(saved.label) + ')';
 }
 
-/// How a node is called in reports: "AddmmBackward0 (encoder.0)".
+/// The title of a node in reports: "AddmmBackward0 (encoder.0)".
 inline std::string title_of(const GraphNode& node) {
   std::string title(node.name);
   const auto which = !node.leaf.empty()    ? node.leaf
@@ -171,14 +172,15 @@ inline std::string title_of(const GraphNode& node) {
   return which.empty() ? title : title + " (" + std::string(which) + ')';
 }
 
-/// Whether somebody wrote into what was saved: backward will refuse it.
+/// Whether a saved tensor was written to since it was saved: backward refuses
+/// it.
 inline bool is_stale(const GraphSaved& saved) {
   return saved.state == SavedState::kHeld && saved.saved_version >= 0 &&
          saved.version >= 0 && saved.saved_version != saved.version;
 }
 
-/// "564 nodes, 310 saved tensors, 12 MiB saved, 10 MiB of it only by this
-/// graph".
+/// "564 nodes, 310 saved tensors, 12 MiB (10 MiB exclusive)"; the usual device
+/// follows if it is not the CPU.
 inline std::string total_words(const Graph& graph) {
   size_t saved = 0;
   for (const auto& each : graph.saved) {
@@ -213,7 +215,7 @@ inline std::string node_words(const Graph& graph, Index id) {
   return "node " + std::to_string(id) + ", " + plain(graph.nodes[id].name);
 }
 
-/// "x (node 3)" of a leaf with a name, or else "node 3, AccumulateGrad".
+/// "'x' (node 3)" for a leaf with a name, else "node 3, AccumulateGrad".
 inline std::string leaf_words(const Graph& graph, Index id) {
   const auto& node = graph.nodes[id];
   return node.leaf.empty()

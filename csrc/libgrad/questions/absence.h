@@ -1,9 +1,9 @@
-/// libgrad/questions/absence.h -- why no gradient comes to a tensor that a
-/// graph leads not to, as far as the graph shows it.
+/// libgrad/questions/absence.h -- why a tensor that the graph does not reach
+/// gets no gradient, as far as the graph shows it.
 ///
-/// Relies on (covered by tests/graph/test_unused.py): a leaf keeps no node
-/// alive; its AccumulateGrad lives while a graph leads to it, or as long as
-/// somebody else keeps that node.
+/// Relies on (covered by tests/graph/test_unused.py): a leaf does not keep its
+/// AccumulateGrad alive; that node lives as long as a graph reaches it or
+/// somebody else keeps it.
 
 #pragma once
 
@@ -19,12 +19,12 @@ namespace libgrad::detail {
 /// A reason in a word or two and in a sentence.
 struct Absence {
   std::string_view reason;
-  Index node = kNothing;  // that shows it
+  Index node = kNothing;  // the node that shows the reason
   std::string text;
 };
 
-/// "node 3, MulBackward0, saved it as other, self", and where, for the first
-/// of the nodes that saved some of these.
+/// "node 3, MulBackward0, saved a tensor there (other, self)", and where: the
+/// first of the nodes that saved the tensors at `places`.
 inline std::string saver_words(
     const Graph& graph, const std::vector<Index>& places) {
   const Index id = graph.saved[places[0]].node;
@@ -39,7 +39,7 @@ inline std::string saver_words(
   return words + ')' + where_words(graph.nodes[id]);
 }
 
-/// Why a tensor that can have no gradient, or is not a leaf, gets none.
+/// Why a tensor that does not require grad, or is not a leaf, gets no gradient.
 inline Absence absence_of_other(
     const FoundTensor& found, const at::Tensor& tensor) {
   if (!tensor.requires_grad()) {
@@ -65,7 +65,7 @@ inline Absence absence_of_other(
           "), and .grad is filled in leaves only (or after retain_grad())"};
 }
 
-/// Why a tensor gets no gradient that no edge of the graph leads to.
+/// Why a tensor that no edge of the graph leads to gets no gradient.
 inline Absence absence_of(
     const Graph& graph, const FoundTensor& found, const at::Tensor& tensor) {
   if (!tensor.requires_grad() || !tensor.is_leaf()) {

@@ -1,5 +1,5 @@
-/// libgrad/questions/answers.h -- what the questions about a graph are answered
-/// with.
+/// libgrad/questions/answers.h -- the answers to the questions about a graph,
+/// as plain data.
 
 #pragma once
 
@@ -13,20 +13,20 @@
 
 namespace libgrad {
 
-/// A node that is in both graphs, and what of it is not the same.
+/// A node that is in both graphs, but differs.
 struct ChangedNode {
   Index before = 0;
   Index after = 0;
-  std::string what;  // "float32 [8, 4] -> float32 [16, 4], saved 2 -> 3 KiB"
+  std::string what;  // "float32 [2], saved 8 B -> float32 [3], saved 12 B"
 };
 
-/// What changed: ids of nodes in the order in which backward runs them.
+/// The difference of two graphs: ids of nodes, in the order of backward.
 struct GraphDiff {
   std::vector<Index> removed;  // of the first graph
   std::vector<Index> added;    // of the second
   std::vector<ChangedNode> changed;
-  int64_t nbytes = 0;  // what the second one saved more than the first
-  std::string text;    // all of it, for a person
+  int64_t nbytes = 0;  // bytes that the second saved more than the first
+  std::string text;    // the whole answer, for a person
 
   bool empty() const {
     return removed.empty() && added.empty() && changed.empty();
@@ -35,18 +35,19 @@ struct GraphDiff {
 
 /// How a graph uses a tensor.
 struct GraphWhy {
-  /// Ids of nodes, the root first; the shortest path first.
+  /// Each path as ids of nodes, from the root on; the shortest path first.
   std::vector<std::vector<Index>> paths;
-  /// Of all paths, `paths` among them; two edges between the same two nodes
-  /// are two.
+  /// The number of all paths, not only of `paths`; two edges between the same
+  /// nodes make two paths.
   PathCount total;
-  /// Places in `Graph::saved` of what lies in the tensor's memory.
+  /// Indices in `Graph::saved` of the tensors that lie in the memory of the
+  /// tensor.
   std::vector<Index> saved;
-  /// That made the tensor, or accumulates into it; `kNothing` when the graph
-  /// leads to none such, and the paths to nodes that saved something in its
-  /// memory.
+  /// The node that made the tensor, or accumulates into it. `kNothing` when the
+  /// graph does not reach that node; `paths` then lead to nodes that saved a
+  /// tensor in its memory.
   Index node = kNothing;
-  std::string text;  // all of it, for a person
+  std::string text;  // the whole answer, for a person
 
   bool empty() const { return paths.empty(); }
 };
@@ -57,15 +58,15 @@ struct UnusedParam {
   /// "frozen", "integer", "not a leaf", "shares memory", "cut", "overwritten",
   /// "elsewhere", "module not in graph", "no trace".
   std::string_view reason;
-  Index node = kNothing;  // that shows it
+  Index node = kNothing;  // the node that shows the reason
   std::string text;       // a sentence
 };
 
-/// A tensor that came into the graph and gets no gradient: data, mostly, and
-/// what was detached.
+/// A tensor that enters the graph and gets no gradient: mostly data, and
+/// detached tensors.
 struct GraphEnd {
-  Index node = 0;   // that took it
-  Index saved = 0;  // its place in Graph::saved
+  Index node = 0;   // the node that took the tensor
+  Index saved = 0;  // its index in Graph::saved
   std::string text;
 };
 
@@ -73,27 +74,27 @@ struct GraphEnd {
 struct UnusedParams {
   std::vector<UnusedParam> params;  // in the order given
   std::vector<GraphEnd> ends;       // in the order of backward
-  std::string text;                 // all of it, for a person
+  std::string text;                 // the whole answer, for a person
 
   bool empty() const { return params.empty(); }
 };
 
-/// A node that backward runs, and the memory then, in bytes.
+/// A step of backward: the node that runs, and the memory, in bytes.
 struct PlanStep {
   Index node = 0;
-  int64_t freed = 0;      // of what the graph held, once the node has run
-  int64_t held = 0;       // what it still holds
-  int64_t gradients = 0;  // those on their way, and the new `.grad`s
-  int64_t peak = 0;       // the most that both had while the node ran
+  int64_t freed = 0;      // by the graph, once the node has run
+  int64_t held = 0;       // what the graph holds after the step
+  int64_t gradients = 0;  // waiting gradients and the new `.grad`s
+  int64_t peak = 0;       // the most that graph and gradients had meanwhile
 };
 
-/// What backward will do.
+/// The steps of a backward, and its memory.
 struct GraphPlan {
   std::vector<PlanStep> steps;
   int64_t start = 0;  // bytes that only the graph holds when it starts
-  int64_t peak = 0;   // the most that these and the gradients have at once
+  int64_t peak = 0;   // the most that graph and gradients have at once
   Index peak_step = 0;
-  std::vector<std::string> notes;  // what was not known, and is not counted
+  std::vector<std::string> notes;  // what is not known, and not counted
 };
 
 }  // namespace libgrad

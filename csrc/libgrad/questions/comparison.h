@@ -15,7 +15,7 @@
 
 namespace libgrad::detail {
 
-/// What a node takes and saved, in words that can be compared.
+/// The inputs and the saved bytes of a node, in words that can be compared.
 inline std::string like_words(const Graph& graph, const GraphNode& node) {
   std::string words;
   for (Index i = 0; i < node.inputs.count; ++i) {
@@ -67,7 +67,8 @@ class GraphComparison {
   }
 
  private:
-  /// A number for each node, the same for those of one title.
+  /// A number for each node; nodes with the same name and the same leaf or
+  /// module have the same number.
   std::vector<uint32_t> numbers(
       const Graph& graph, const std::vector<Index>& ids) {
     std::vector<uint32_t> result;
@@ -93,7 +94,7 @@ class GraphComparison {
     }
   }
 
-  /// Lines of one text once, with how many there are of it.
+  /// Lines of text; equal lines are written once, with their count.
   class Lines {
    public:
     void add(std::string line) {

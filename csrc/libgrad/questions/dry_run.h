@@ -1,11 +1,14 @@
-/// libgrad/questions/dry_run.h -- a backward that computes nothing but how much
-/// memory it takes.
+/// libgrad/questions/dry_run.h -- simulates a backward, to find the memory that
+/// it takes.
 ///
-/// Relies on (covered by tests/graph/test_plan.py): the engine frees what a
-/// node saved once it has run, before it hands its gradients on; a second
-/// gradient is added into the first one where nobody else sees that, else both
-/// go and their sum stays; a leaf without a `.grad` keeps the gradient itself
-/// where nobody else has it, else a copy.
+/// Relies on (covered by tests/graph/test_plan.py):
+/// - the engine frees what a node saved once the node has run, before it hands
+///   on the gradients of the node;
+/// - a second gradient of an input is added in place into the first one where
+///   nobody else refers to the first; otherwise both are dropped and their sum
+///   stays;
+/// - a leaf without a `.grad` keeps the gradient itself where nobody else
+///   refers to the gradient, and a copy otherwise.
 
 #pragma once
 
@@ -24,7 +27,7 @@ namespace libgrad {
 
 namespace detail {
 
-/// Runs the nodes of a graph in the engine's order.
+/// Simulates the nodes of a graph in the order of the engine.
 class DryRun {
  public:
   DryRun(const Graph& graph, bool retain_graph)
@@ -53,7 +56,7 @@ class DryRun {
  private:
   const GraphNode& node(Index id) const { return graph_.nodes[id]; }
 
-  /// Bytes of a gradient, 0 for one that nothing is known of.
+  /// Bytes of a gradient; 0 when its shape is not known.
   int64_t size_of(const GraphInput& input) const {
     if (input.dtype == at::ScalarType::Undefined || input.nested) {
       return 0;
@@ -65,8 +68,8 @@ class DryRun {
     return nbytes;
   }
 
-  /// What `backward` gives back when it frees a node: not what a Function put
-  /// into its context by itself.
+  /// Whether `backward` frees a saved tensor when it frees the node. It does
+  /// not free what a Function stored on its context by itself.
   static bool is_released(const GraphSaved& saved) {
     return !saved.field.starts_with("saved_data.") &&
            !saved.field.starts_with("ctx.");
@@ -98,8 +101,9 @@ class DryRun {
     return graph_.inputs[node(to).inputs.first + input];
   }
 
-  /// A gradient enters: ones that backward makes for a number, or else one
-  /// that the caller has. Both are kept until the end.
+  /// Hands the gradient of a root to its node: for a scalar the ones that
+  /// backward makes, else a tensor of the caller, which is not counted. Both
+  /// live until the end.
   void start_from(const GraphRoot& root) {
     const auto& input = input_of(root.node, root.input);
     const bool is_number = graph_.shape_of(input).empty() && !input.nested;
@@ -107,7 +111,8 @@ class DryRun {
     hand_on(gradients_.hold(seed), root.node, root.input);
   }
 
-  /// `gradient` arrives: moved, or added to the one that is there.
+  /// Moves `gradient` into its slot, or adds it to the gradient that is in the
+  /// slot.
   void hand_on(Index gradient, Index to, Index input) {
     auto& place = slot(to, input);
     if (place == kNothing) {
@@ -152,7 +157,7 @@ class DryRun {
     plan_.steps.push_back(step);
   }
 
-  /// What the node computes for each of its edges.
+  /// Makes the gradients that the node computes, one for each of its edges.
   std::vector<Index> gradients_of(Index id) {
     const auto& rule = rule_of(node(id).name);
     const auto own = node(id).inputs.count > 0 ? size_of(input_of(id, 0)) : 0;
@@ -213,14 +218,15 @@ class DryRun {
     }
   }
 
-  /// Back in order, most often, where it was not.
+  /// A permutation of a permuted gradient mostly restores the order.
   static Lie permuted(Lie lie) {
     return lie == Lie::kInOrder    ? Lie::kPermuted
            : lie == Lie::kPermuted ? Lie::kInOrder
                                    : lie;
   }
 
-  /// Whether a part lies in one piece: it is cut along the first dimension.
+  /// Whether `part` is contiguous in `whole`: it is cut along the first
+  /// dimension.
   bool is_first_part(const GraphInput& part, const GraphInput& whole) const {
     const auto a = graph_.shape_of(part), b = graph_.shape_of(whole);
     return !b.empty() &&
@@ -228,11 +234,11 @@ class DryRun {
                a.subspan(a.size() == b.size() ? 1 : 0), b.subspan(1));
   }
 
-  /// The leaf takes its gradient.
+  /// Lets the leaf keep its gradient.
   void keep(Index id) {
     const Index gradient = slot(id, 0);
     if (gradient == kNothing || node(id).has_grad) {
-      return;  // added to what is there
+      return;  // added into the `.grad` that is there
     }
     if (gradients_.is_own(gradient) && gradients_.is_dense(gradient)) {
       gradients_.hold(gradient);
@@ -254,7 +260,7 @@ class DryRun {
   }
 
   const FlowRule& rule_of(std::string_view name) {
-    if (name.data() != last_name_) {  // the graph has each name once
+    if (name.data() != last_name_) {  // the graph keeps each name once
       last_name_ = name.data();
       last_rule_ = &flow_of(name);
     }
@@ -265,7 +271,7 @@ class DryRun {
   bool retain_graph_;
   GraphPlan plan_;
   GradientMemory gradients_;
-  std::vector<Index> slots_;       // gradients that wait, by place of the input
+  std::vector<Index> slots_;       // waiting gradients, by index of the input
   std::vector<uint32_t> holders_;  // saved tensors in each storage
   int64_t held_ = 0;
   const char* last_name_ = nullptr;

@@ -1,8 +1,9 @@
-/// libgrad/questions/find_tensor.h -- where a tensor is in a snapshot.
+/// libgrad/questions/find_tensor.h -- finds a live tensor in a snapshot.
 ///
-/// Relies on (covered by tests/graph/test_why.py): a tensor keeps its node, a
-/// view its base; no two nodes of a thread have the same sequence number,
-/// except leaves, which are found as tensors.
+/// Relies on (covered by tests/graph/test_why.py):
+/// - a tensor keeps its node alive, and a view its base;
+/// - no two nodes of a thread have the same sequence number, except
+///   AccumulateGrad nodes, which are found by their tensors.
 
 #pragma once
 
@@ -18,14 +19,15 @@ namespace libgrad::detail {
 
 /// What a snapshot knows of a tensor.
 struct FoundTensor {
-  Index node = kNothing;          // that made it, or accumulates into it
-  Index input = 0;                // of that node: where its gradient enters
-  bool view = false;              // not it, but what it is a view of
-  std::vector<Index> saved = {};  // of Graph::saved: in its memory
-  Index sharing = kNothing;       // a leaf that lies there, too
+  Index node = kNothing;          // the node that made or accumulates it
+  Index input = 0;                // input of the node for its gradient
+  bool view = false;              // `node` belongs to its base: it is a view
+  std::vector<Index> saved = {};  // indices in Graph::saved, in its memory
+  Index sharing = kNothing;       // another leaf that lies in its memory
 };
 
-/// Finds tensors, exactly: not what was at their place before them.
+/// Finds tensors exactly: a tensor is not mistaken for an earlier one at the
+/// same address.
 class TensorFinder {
  public:
   explicit TensorFinder(const Graph& graph) : graph_(graph) {
@@ -70,7 +72,7 @@ class TensorFinder {
     Span span;
   };
 
-  /// As an address; null where there is none.
+  /// The address of the storage; null for a tensor without one.
   static const void* storage_of(const c10::TensorImpl& impl) {
     return static_cast<c10::intrusive_ptr_target*>(
         impl.unsafe_storage().unsafeGetStorageImpl());
@@ -125,9 +127,9 @@ class TensorFinder {
   }
 
   const Graph& graph_;
-  std::unordered_map<const void*, Index> leaves_;  // by tensors
+  std::unordered_map<const void*, Index> leaves_;  // by tensor
   std::unordered_map<const void*, std::vector<LeafSpan>>
-      leaves_in_;  // memories
+      leaves_in_;  // by storage
   std::unordered_map<const void*, std::vector<Index>> saved_in_;
   std::unordered_map<Index, std::vector<Index>*> memories_;
 };

@@ -1,4 +1,5 @@
-/// libgrad/questions/gradient_flow.h -- what memory a node's gradients lie in.
+/// libgrad/questions/gradient_flow.h -- the memory that the gradients of a node
+/// lie in, by class of node.
 ///
 /// Relies on (covered by tests/graph/test_plan.py): the backward formulas of
 /// LibTorch's operators that are named here.
@@ -12,27 +13,28 @@
 
 namespace libgrad::detail {
 
-/// What a gradient is made of, seen from the gradient that the node takes.
+/// How a gradient that a node computes lies in memory, relative to the gradient
+/// that the node takes.
 enum class Flow : uint8_t {
   kNew,       // memory of its own
-  kSame,      // the very tensor
+  kSame,      // the same tensor
   kView,      // a view of it, element by element
-  kReshaped,  // a view where one can be had, else a copy
+  kReshaped,  // a view where possible, else a copy
   kPermuted,  // a view with the dimensions in another order
-  kUniform,   // its one element, many times
-  kSpread,    // each of its elements many times
+  kUniform,   // its only element, expanded
+  kSpread,    // each of its elements, expanded
   kPart,      // a part of its memory
 };
 
-/// How the gradients of a class of nodes come about.
+/// How the nodes of a class compute their gradients.
 struct FlowRule {
   std::string_view name;
   Flow first = Flow::kNew;  // of output 0
-  Flow rest = Flow::kNew;   // of the others
-  bool broadcasts = false;  // reduced to the input's size only afterwards
+  Flow rest = Flow::kNew;   // of the other outputs
+  bool broadcasts = false;  // computed in full, then reduced
   int temporaries = 0;  // of the gradient's size, while output 0 is computed
-  int rest_temporaries = 0;  // while another one is
-  bool copies = false;       // what it takes first, where that is one for many
+  int rest_temporaries = 0;  // while another output is computed
+  bool copies = false;       // copies a gradient first that is not dense
 };
 
 inline constexpr std::array kFlowRules{
@@ -85,7 +87,7 @@ inline constexpr std::array kFlowRules{
 };
 static_assert(std::ranges::is_sorted(kFlowRules, {}, &FlowRule::name));
 
-/// The rule of a class of nodes; that of new memory for one without any.
+/// The rule of a class of nodes; a class without a rule makes new memory.
 inline const FlowRule& flow_of(std::string_view name) {
   static constexpr FlowRule none{};
   const auto* const found =

@@ -1,5 +1,5 @@
-/// libgrad/questions/gradient_memory.h -- the gradients that a backward has at
-/// once, as tensors and the memory that they lie in.
+/// libgrad/questions/gradient_memory.h -- the gradients that are alive in a
+/// simulated backward, and their memory.
 
 #pragma once
 
@@ -16,12 +16,12 @@ namespace libgrad::detail {
 enum class Lie : uint8_t {
   kInOrder,
   kPermuted,  // in another order, all of them once
-  kUniform,   // one that stands for all
-  kOther,     // some for many, or with gaps
+  kUniform,   // one element that stands for all
+  kOther,     // some elements stand for several, or there are gaps
 };
 
-/// Counts references to gradients, as LibTorch does to decide whether it may
-/// write into one; knows the bytes that they have in all.
+/// Counts references to gradients, by which LibTorch decides whether it may
+/// write into one, and the bytes of all gradients.
 class GradientMemory {
  public:
   /// A new tensor in memory of its own.
@@ -33,18 +33,18 @@ class GradientMemory {
         take_place(free_storages_, storages_, storage), Lie::kInOrder, false);
   }
 
-  /// A view of another one. It keeps that one, as LibTorch's views do.
+  /// A view of `tensor`. It keeps the storage alive.
   Index view(Index tensor, Lie lie) {
     return make_tensor(tensors_[tensor].storage, lie, true);
   }
 
-  /// One more reference.
+  /// Adds a reference.
   Index hold(Index tensor) {
     ++tensors_[tensor].references;
     return tensor;
   }
 
-  /// One less; memory that nobody refers to is free.
+  /// Drops a reference; a storage without references is freed.
   void drop(Index tensor) {
     if (--tensors_[tensor].references > 0) {
       return;
@@ -57,24 +57,24 @@ class GradientMemory {
     free_tensors_.push_back(tensor);
   }
 
-  /// Nobody else refers to the tensor.
+  /// Whether there is only one reference to the tensor.
   bool is_own(Index tensor) const { return tensors_[tensor].references == 1; }
   Lie lie(Index tensor) const { return tensors_[tensor].lie; }
-  /// Each element has a place of its own, and there are no others.
+  /// Whether each element has memory of its own, without gaps.
   bool is_dense(Index tensor) const {
     return lie(tensor) == Lie::kInOrder || lie(tensor) == Lie::kPermuted;
   }
-  /// Nobody sees it when it is written to.
+  /// Whether nobody else sees a write into the tensor.
   bool is_writable(Index tensor) const {
     return is_own(tensor) && !tensors_[tensor].is_view &&
            storages_[tensors_[tensor].storage].tensors == 1;
   }
 
-  /// Bytes that are there for a moment, besides those of the gradients.
+  /// Counts `nbytes` of temporaries besides the gradients, for the peak.
   void touch(int64_t nbytes) { peak_ = std::max(peak_, now_ + nbytes); }
 
   int64_t now() const { return now_; }
-  /// The most that there was since this was asked for the last time.
+  /// The peak since the last call.
   int64_t take_peak() { return std::exchange(peak_, now_); }
 
  private:

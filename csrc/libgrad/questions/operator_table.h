@@ -1,5 +1,5 @@
-/// libgrad/questions/operator_table.h -- what the names of LibTorch's nodes say
-/// of their gradients.
+/// libgrad/questions/operator_table.h -- facts about the gradients of
+/// LibTorch's operators, by the names of their nodes.
 ///
 /// Relies on (covered by tests/graph/test_unused.py, for every entry): the
 /// derivatives of LibTorch's operators.
@@ -14,29 +14,29 @@
 
 namespace libgrad::detail {
 
-/// Operators whose gradients are zero whatever arrives.
+/// An operator with gradients that are zero, whatever gradient arrives.
 struct ZeroGradients {
   std::string_view op;
-  Index outputs;  // bits: of which inputs of the operator
+  Index outputs;  // bit i is set for the gradient of input i
 };
 inline constexpr std::array kZeroGradients{
-    ZeroGradients{"Bernoulli", 3},  // in place, and of its probabilities
+    ZeroGradients{"Bernoulli", 3},  // self, and the probabilities
     ZeroGradients{"Cauchy", 1},      ZeroGradients{"Ceil", 1},
-    ZeroGradients{"Copysign", 2},  // of the tensor that lends the sign
+    ZeroGradients{"Copysign", 2},  // the tensor that gives the sign
     ZeroGradients{"Eq", 3},        // comparisons that write into floats
     ZeroGradients{"Exponential", 1}, ZeroGradients{"Fill", 1},
     ZeroGradients{"Floor", 1},       ZeroGradients{"Ge", 3},
     ZeroGradients{"Geometric", 1},   ZeroGradients{"Gt", 3},
     ZeroGradients{"Le", 3},          ZeroGradients{"LogNormal", 1},
     ZeroGradients{"Lt", 3},          ZeroGradients{"Ne", 3},
-    ZeroGradients{"Normal", 3},  // in place, and of mean and std
+    ZeroGradients{"Normal", 3},  // self in place; mean and std
     ZeroGradients{"Poisson", 1},     ZeroGradients{"Random", 1},
     ZeroGradients{"Round", 1},       ZeroGradients{"Sign", 1},
     ZeroGradients{"Trunc", 1},       ZeroGradients{"Uniform", 1},
     ZeroGradients{"Zero", 1},
 };
 
-/// "Mul" of "MulBackward0"; nothing for another kind of name.
+/// "Mul" of "MulBackward0"; empty for another kind of name.
 inline std::string_view operator_of(const GraphNode& node) {
   constexpr std::string_view word = "Backward";
   const auto place = node.name.rfind(word);
@@ -49,10 +49,10 @@ inline std::string_view operator_of(const GraphNode& node) {
              : std::string_view();
 }
 
-/// True when gradient `output` of `node` is zero whatever arrives.
+/// True when gradient `output` of `node` is zero, whatever gradient arrives.
 inline bool gives_zeros(const GraphNode& node, Index output) {
   if (node.kind == NodeKind::kOperator && node.name == "CopyBackwards") {
-    return output == 0;  // of the tensor that was copied into
+    return output == 0;  // the tensor that was copied into
   }
   const auto op = operator_of(node);
   for (const auto& entry : kZeroGradients) {
@@ -63,8 +63,8 @@ inline bool gives_zeros(const GraphNode& node, Index output) {
   return false;
 }
 
-/// Operators with the inputs that have gradients, in the order of the node's
-/// outputs. Those that are saved are saved under these names.
+/// An operator, and its differentiable inputs in the order of the node's
+/// outputs. A node that saves one of them saves it under this name.
 struct OperatorInputs {
   std::string_view op;
   std::string_view inputs;
@@ -119,8 +119,8 @@ inline constexpr std::array kOperatorInputs{
     OperatorInputs{"Xlogy", "self other"},
 };
 
-/// Which input of the forward operator `field` of `node` is; `kNothing` when it
-/// is none that could have a gradient, or not known.
+/// The index of the differentiable input that `node` saved as `field`;
+/// `kNothing` when `field` is no such input, or the operator is not known.
 inline Index input_of(const GraphNode& node, std::string_view field) {
   const auto op = operator_of(node);
   for (const auto& entry : kOperatorInputs) {

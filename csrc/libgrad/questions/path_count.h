@@ -1,4 +1,5 @@
-/// libgrad/questions/path_count.h -- how many paths there are: more than fit.
+/// libgrad/questions/path_count.h -- the number of paths in a graph, which may
+/// not fit into 64 bits.
 
 #pragma once
 
@@ -13,14 +14,14 @@
 
 namespace libgrad {
 
-/// A whole number, exact up to 2^4096, and "more" from there.
+/// A natural number: exact below 2^4096, "more" from there on.
 class PathCount {
  public:
   PathCount(uint64_t value = 0) : low_(value) {}
 
   bool empty() const { return low_ == 0 && high_.empty() && !more_; }
 
-  /// False when it stands for all numbers from 2^4096 on.
+  /// False when the number is known only to be 2^4096 or more.
   bool exact() const { return !more_; }
 
   PathCount& operator+=(const PathCount& other) {
@@ -88,9 +89,9 @@ class PathCount {
   }
 
  private:
-  static constexpr size_t kLimbs = 64;  // `low_` among them
+  static constexpr size_t kLimbs = 64;  // including `low_`
 
-  /// Adds `b` and `carry` to `a`; returns what is carried.
+  /// Adds `b` and `carry` to `a`; returns the carry.
   static uint64_t add(uint64_t& a, uint64_t b, uint64_t carry) {
     a += carry;
     const uint64_t first = a < carry ? 1 : 0;
@@ -99,7 +100,7 @@ class PathCount {
   }
 
   uint64_t low_;
-  std::vector<uint64_t> high_;  // what does not fit, lowest first
+  std::vector<uint64_t> high_;  // the higher limbs, lowest first
   bool more_ = false;
 };
 

@@ -1,4 +1,4 @@
-/// libgrad/questions/path_text.h -- a path as lines that a person reads.
+/// libgrad/questions/path_text.h -- a path as lines of text.
 
 #pragma once
 
@@ -12,7 +12,8 @@
 
 namespace libgrad::detail {
 
-/// A node in a line, with what repeats of it folded: "  12  MulBackward0".
+/// Writes a path with one node in each line, "  12  MulBackward0", and repeats
+/// folded.
 class PathText {
  public:
   PathText(
@@ -49,7 +50,7 @@ class PathText {
  private:
   static constexpr size_t kHead = 30, kTail = 20;  // lines of long paths
 
-  /// The same for nodes whose lines differ in the id only.
+  /// Equal for nodes whose lines differ only in the id.
   uint64_t label(size_t i) const {
     const auto& node = graph_.nodes[path_[i]];
     constexpr std::hash<std::string_view> hash;
@@ -116,10 +117,10 @@ class PathText {
 
   const Graph& graph_;
   const std::vector<Index>& path_;
-  std::vector<uint64_t> edges_;  // that lead to each node
+  std::vector<uint64_t> edges_;  // number of edges to each node
   std::vector<uint64_t> labels_;
   std::vector<Line> lines_;
-  size_t width_ = 1;  // of ids
+  size_t width_ = 1;  // of the widest id
   bool has_brackets_ = false;
 };
 

@@ -14,7 +14,8 @@
 
 namespace libgrad::detail {
 
-/// Paths that end at one node, entering it by one input, or at any of several.
+/// The paths from the roots to one node, entering it by one input, or to any of
+/// several nodes.
 class Paths {
  public:
   Paths(const Graph& graph, const std::vector<Index>& ends)
@@ -39,7 +40,7 @@ class Paths {
     return left_[node] != kNothing && (node != only_ || input == input_);
   }
 
-  /// How many there are, by the edges that they take.
+  /// The number of paths; paths that take different edges are different.
   PathCount count() const {
     PathCount total;
     std::vector<PathCount> counts(graph_.nodes.size());
@@ -61,18 +62,18 @@ class Paths {
     return total;
   }
 
-  /// The `most` shortest ones, the shortest first; one that takes another edge
-  /// between the same nodes is the same.
+  /// The `most` shortest paths, the shortest first. Here paths over the same
+  /// nodes are one path, whatever edges they take.
   std::vector<std::vector<Index>> shortest(size_t most) const;
 
-  /// How many edges lead paths from one node to the next.
+  /// The number of edges from `from` to `to` that a path may take.
   uint64_t edges_between(Index from, Index to) const {
     uint64_t count = 0;
     each_next(from, [&](Index next) { count += next == to; });
     return count;
   }
 
-  /// How often paths start at `node`.
+  /// The number of roots at `node` where a path may start.
   uint64_t starts_at(Index node) const {
     uint64_t count = 0;
     for (const auto& root : graph_.roots) {
@@ -113,14 +114,15 @@ class Paths {
 
   const Graph& graph_;
   std::vector<bool> ends_;
-  Index only_ = kNothing;  // the only end, where just one input counts
+  Index only_ = kNothing;  // the only end, if it is entered by one input
   Index input_ = 0;
   std::vector<Index> order_;
-  std::vector<Index> left_;  // edges to the nearest end
+  std::vector<Index> left_;  // edges from each node to the nearest end
 };
 
-/// Paths begun, by the length that they will have. It is exact, so those that
-/// are followed are the shortest ones, and others only at their first step.
+/// A best-first search over partial paths, ordered by the length of the
+/// shortest path that each can become. This length is exact (`left_`), so the
+/// search extends only parts of the shortest paths.
 class Paths::Search {
  public:
   explicit Search(const Paths& paths) : paths_(paths) {
@@ -132,7 +134,7 @@ class Paths::Search {
     push(kNothing, 0);
   }
 
-  /// The next path; none when there are no more.
+  /// The next shortest path; empty when there are no more.
   std::vector<Index> run() {
     while (!open_.empty()) {
       auto& [length, places] = *open_.begin();
@@ -157,12 +159,13 @@ class Paths::Search {
  private:
   struct Step {
     Index node;
-    Index before;  // place of the step before
+    Index before;  // index of the previous step
     Index length;  // edges up to here
-    bool ends;     // here; otherwise it may go on
+    bool ends;     // the path ends here; otherwise it goes on
   };
 
-  /// Adds what `next_` holds, each node once, to be taken in this order.
+  /// Adds a step to each node in `next_`, once for each node; they are taken in
+  /// this order.
   void push(Index before, Index length) {
     if (next_.size() > 32) {
       std::ranges::sort(next_);
@@ -194,7 +197,7 @@ class Paths::Search {
 
   const Paths& paths_;
   std::vector<Step> steps_;
-  std::map<Index, std::vector<Index>> open_;  // places, the next one last
+  std::map<Index, std::vector<Index>> open_;  // steps by length, the next last
   std::vector<Index> next_;
 };
 

@@ -1,5 +1,5 @@
-/// libgrad/questions/plan_notes.h -- what of a graph makes a plan a lower
-/// bound.
+/// libgrad/questions/plan_notes.h -- what a plan does not count, so that it is
+/// a lower bound.
 
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace libgrad::detail {
 
-/// What is not known of a node, or will stop backward there.
+/// What a plan does not know of a node, or what will stop backward there.
 inline std::vector<std::string> unknown_of(
     const Graph& graph, const GraphNode& node) {
   std::vector<std::string> unknown;

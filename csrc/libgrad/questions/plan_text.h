@@ -12,7 +12,7 @@
 
 namespace libgrad::detail {
 
-/// The first, the highest and the last steps of a plan.
+/// Writes the first and the last steps of a plan, and those around the peak.
 class PlanText {
  public:
   PlanText(const Graph& graph, const GraphPlan& plan)
@@ -93,7 +93,7 @@ class PlanText {
          bytes_words(peak)});
   }
 
-  /// Letters, not bytes: all but those that go on with one in UTF-8.
+  /// The number of characters: all bytes but the continuation bytes of UTF-8.
   static size_t width_of(std::string_view text) {
     return static_cast<size_t>(
         std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));

@@ -1,5 +1,5 @@
-/// libgrad/questions/shortest_edit.h -- what to take out of one sequence, and
-/// put in, to make another one of it.
+/// libgrad/questions/shortest_edit.h -- the shortest edit script from one
+/// sequence to another.
 ///
 /// The greedy algorithm of E. W. Myers, "An O(ND) difference algorithm and its
 /// variations", Algorithmica 1 (1986).
@@ -14,14 +14,15 @@
 
 namespace libgrad::detail {
 
-/// Places of `a` and `b` that go together, in order.
+/// Pairs of indices into `a` and `b` of entries that match, in order.
 using Matches = std::vector<std::pair<size_t, size_t>>;
 
-/// How many entries may be taken out or put in before what is left, in the
-/// middle, is called different as a whole: time and memory grow by the square.
+/// The most insertions and deletions. If more are needed, everything between
+/// the common prefix and the common suffix counts as different: time and memory
+/// grow with the square of the edits.
 inline constexpr int64_t kMostEdits = 2000;
 
-/// The longest way to match two sequences of numbers.
+/// The longest common subsequence of two sequences of numbers.
 class ShortestEdit {
  public:
   ShortestEdit(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b)
@@ -46,7 +47,7 @@ class ShortestEdit {
   }
 
  private:
-  /// For each diagonal x - y, by steps of two, how far its best way has come.
+  /// For every second diagonal k = x - y: the furthest x reached on it.
   using Front = std::vector<int64_t>;
 
   int64_t columns() const {
@@ -56,7 +57,7 @@ class ShortestEdit {
     return static_cast<int64_t>(b_.size() - first_ - last_);
   }
 
-  /// The place in a after `edits` on diagonal `k`, before it is followed.
+  /// The x at which the furthest path of `edits` edits enters diagonal `k`.
   static int64_t entered(const Front& before, int64_t edits, int64_t k) {
     const auto at = [&](int64_t diagonal) {
       return before[static_cast<size_t>((diagonal + edits - 1) / 2)];
@@ -93,7 +94,8 @@ class ShortestEdit {
     }
   }
 
-  /// Walks back from the end on diagonal `k` after `edits`.
+  /// Walks back from the end, which was reached on diagonal `k` after `edits`
+  /// edits.
   void trace(const std::vector<Front>& fronts, int64_t edits, int64_t k) {
     Matches back;
     auto x = columns();
@@ -123,8 +125,8 @@ class ShortestEdit {
 
   const std::vector<uint32_t>& a_;
   const std::vector<uint32_t>& b_;
-  size_t first_ = 0;  // equal entries in front
-  size_t last_ = 0;   // and at the end
+  size_t first_ = 0;  // length of the common prefix
+  size_t last_ = 0;   // length of the common suffix
   Matches matches_;
 };
 

@@ -20,13 +20,14 @@
 
 namespace libgrad::detail {
 
-/// "encoder.0" of "encoder.0.weight"; nothing of "weight".
+/// "encoder.0" of "encoder.0.weight"; empty for "weight".
 inline std::string_view module_of(std::string_view param) {
   const auto dot = param.rfind('.');
   return dot == param.npos ? std::string_view() : param.substr(0, dot);
 }
 
-/// The modules of a graph, and whether names of parameters speak of them.
+/// The paths of modules in a graph, and whether names of parameters use the
+/// same paths.
 class ModulePaths {
  public:
   explicit ModulePaths(const Graph& graph) : of_leaf_(graph.nodes.size()) {
@@ -42,14 +43,16 @@ class ModulePaths {
     }
   }
 
-  /// Parameter `name` is used, at node `leaf`. When the module that owns it is
-  /// where it is used, names and paths start at the same module.
+  /// Learns from parameter `name`, whose node is `leaf`. When the module that
+  /// owns the parameter is the module that uses it, names and paths start at
+  /// the same module.
   void learn(std::string_view name, Index leaf) {
     const auto owner = module_of(name);
     agree_ |= !owner.empty() && of_leaf_[leaf] == owner;
   }
 
-  /// True when it is sure that no node comes from `module` or what is in it.
+  /// True when certainly no node comes from `module` or from a module inside
+  /// it.
   bool miss(std::string_view module) const {
     if (!agree_ || module.empty()) {
       return false;
@@ -57,7 +60,7 @@ class ModulePaths {
     for (const auto path : paths_) {
       for (auto rest = path; !rest.empty();) {
         if (starts_with(rest, module)) {
-          return false;  // also within a module that names do not start at
+          return false;  // paths may start further out than names
         }
         const auto dot = rest.find('.');
         rest = dot == rest.npos ? std::string_view() : rest.substr(dot + 1);
@@ -77,7 +80,7 @@ class ModulePaths {
   bool agree_ = false;
 };
 
-/// Tells for each node whether a gradient comes to it, and else what stops it.
+/// Whether a gradient reaches each node, and if not, which node stops it.
 class LiveNodes {
  public:
   explicit LiveNodes(const Graph& graph)
@@ -102,7 +105,7 @@ class LiveNodes {
 
   bool operator[](Index node) const { return live_[node]; }
 
-  /// Of a node that is not live: one that gives zeros on a path to it.
+  /// For a node that is not live: a node on a path to it that gives zeros.
   Index stop(Index node) const { return stops_[node]; }
 
  private:
@@ -255,7 +258,7 @@ class UnusedAnswer {
   LiveNodes live_;
   ModulePaths modules_;
   std::vector<FoundTensor> found_;
-  std::unordered_map<Index, std::string> names_;  // of saved tensors
+  std::unordered_map<Index, std::string> names_;  // parameters, by saved tensor
   UnusedParams result_;
 };
 

@@ -1,9 +1,10 @@
-/// libgrad/record/calls.h -- the nodes that a call makes, as it ends.
+/// libgrad/record/calls.h -- records the nodes that a call made, when the call
+/// ends.
 ///
 /// Relies on (covered by tests/cpp/graph/test_record.cpp):
-/// - the dispatcher, and Python's Function.apply, announce every call to the
-///   callbacks of RecordFunction, which threads of the engine take over from
-///   the thread that started it;
+/// - the dispatcher, and Python's Function.apply, report every call to the
+///   callbacks of RecordFunction; engine threads take over the callbacks of the
+///   thread that started the backward;
 /// - sequence_number::peek() is the number that the thread's next node gets;
 /// - a node's thread_id() is RecordFunction::currentThreadId() of its maker.
 
@@ -19,20 +20,21 @@
 
 namespace libgrad::detail {
 
-/// Memory of one object, kept by a thread for the next one.
+/// The memory of one object, kept by a thread for the next object.
 struct SpareMemory {
   void* memory = nullptr;
   ~SpareMemory() { ::operator delete(std::exchange(memory, nullptr)); }
 };
 inline thread_local SpareMemory spare_memory;
 
-/// Number of the first node that a call can have made.
+/// The sequence number of the first node that a call can make.
 class Started final : public at::ObserverContext {
  public:
   explicit Started(uint64_t next) : next(next) {}
   uint64_t next;
 
-  /// One is made for each call: the thread keeps what it used for the last.
+  /// There is one object for each call: the thread reuses the memory of the
+  /// last one.
   static void* operator new(size_t size) {
     return spare_memory.memory != nullptr
                ? std::exchange(spare_memory.memory, nullptr)
@@ -48,7 +50,7 @@ inline std::unique_ptr<at::ObserverContext> call_starts(
   return std::make_unique<Started>(at::sequence_number::peek());
 }
 
-/// What a call has made, less what calls inside it have, is its own.
+/// Records the nodes that a call made, except those that calls inside it made.
 inline void call_ends(
     const at::RecordFunction& call, at::ObserverContext* context) {
   const auto first = static_cast<const Started*>(context)->next;

@@ -1,4 +1,5 @@
-/// libgrad/record/origins.h -- which call made a node, and where it stands.
+/// libgrad/record/origins.h -- which call made a node, and where the program
+/// made this call.
 
 #pragma once
 
@@ -21,14 +22,16 @@
 
 namespace libgrad::detail {
 
-/// Where this thread stands, as a Scope of <libgrad/record.h> says.
+/// A place in the program: a source line, and a module. A Scope of
+/// <libgrad/record.h> sets that of the thread.
 struct Here {
   Place place;
-  uint32_t module = 0;  // of Origins::texts
+  uint32_t module = 0;  // a number of Origins
 };
 inline thread_local Here here;
 
-/// Where this thread stands, as far as anybody can tell.
+/// The place where this thread is: that of its Scope, or else the line that the
+/// host (Python) gives.
 inline Here where_called(const void** library = nullptr) {
   Here where = here;
   if (where.place.key == nullptr) {
@@ -39,23 +42,24 @@ inline Here where_called(const void** library = nullptr) {
   return where;
 }
 
-/// How many writes of operators were seen so far, by <libgrad/doctor/spy.h>.
+/// The number of writes seen so far, by <libgrad/doctor/spy.h>.
 inline std::atomic<uint64_t> writes_seen = 0;
 
-/// How many nodes of each thread are remembered, at least.
+/// The number of nodes of each thread that are remembered, at least.
 inline constexpr size_t kRemembered = size_t{1} << 22;
 
-/// What was seen of the nodes of this process, by thread and sequence number.
+/// The recorded origins of nodes in this process, by thread and sequence
+/// number.
 class Origins {
  public:
   /// A call that makes nodes.
   struct Site {
-    uint32_t op = 0;  // of `texts`
+    uint32_t op = 0;  // a number for `text`
     uint32_t module = 0;
     Place place;
   };
   struct Entry : Site {
-    uint64_t writes = 0;  // seen until the node was made
+    uint64_t writes = 0;  // writes seen until the node was made
   };
 
   static Origins& instance() {
@@ -63,7 +67,7 @@ class Origins {
     return *origins;
   }
 
-  /// A number for `text`, the same for equal ones; 0 for an empty one.
+  /// A number for `text`, the same for equal texts; 0 for an empty text.
   uint32_t number(std::string_view text) {
     const std::lock_guard<std::mutex> lock(mutex_);
     return number_locked(text);
@@ -74,8 +78,8 @@ class Origins {
     return texts_[number];
   }
 
-  /// Says that nodes `first` up to `last` of `thread` were made by `op`, those
-  /// of which nothing has been said.
+  /// Records that a call made nodes `first` to before `last` of `thread`,
+  /// except those that have a record.
   void settle(
       uint64_t thread,
       uint64_t first,
@@ -94,7 +98,7 @@ class Origins {
     first = std::max(first, base);
     if (last > base + marks.size()) {
       if (last - base > 4 * kRemembered) {
-        marks.clear();  // numbers were set by hand
+        marks.clear();  // someone set the sequence number
         base = first;
       }
       marks.resize(last - base);
@@ -110,7 +114,7 @@ class Origins {
     }
   }
 
-  /// What was seen of a node; nothing when it was made unseen.
+  /// The record of a node; nullopt if there is none.
   std::optional<Entry> find(uint64_t thread, uint64_t sequence_nr) const {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = threads_.find(thread);
@@ -140,14 +144,14 @@ class Origins {
   }
 
  private:
-  /// A node: its call, and how many writes had been seen, without the upper
-  /// half of that number.
+  /// The record of a node: its call, and the lower half of the number of writes
+  /// that had been seen.
   struct Mark {
-    uint32_t site = 0;  // of `sites_`; 0 for a node that nobody saw made
+    uint32_t site = 0;  // index in `sites_`; 0 for a node without record
     uint32_t writes = 0;
   };
   struct Thread {
-    uint64_t base = 0;  // the sequence number of the first mark
+    uint64_t base = 0;  // the first mark's sequence number
     std::deque<Mark> marks;
   };
   using SiteKey = std::tuple<uint32_t, uint32_t, const void*, int32_t>;
@@ -164,14 +168,14 @@ class Origins {
 
   Thread& marks_of(uint64_t thread) {
     if (recent_thread_.second == nullptr || recent_thread_.first != thread) {
-      recent_thread_ = {thread, &threads_[thread]};  // stays where it is
+      recent_thread_ = {thread, &threads_[thread]};  // keeps its address
     }
     return *recent_thread_.second;
   }
 
-  /// The number of a call of "name.overload". Names of operators stay where
-  /// they are, but for those of operators that are gone: what is known of them
-  /// is looked at again.
+  /// The index of the call of "name.overload" from `where`. Names of operators
+  /// keep their addresses until an operator is unregistered; so an entry of the
+  /// cache must have the same text as well.
   uint32_t site_locked(
       const char* name, const char* overload, const Here& where) {
     const auto hash = reinterpret_cast<uintptr_t>(name) / sizeof(void*) +

@@ -1,5 +1,5 @@
-/// libgrad/draw/fold/groups.h -- a graph in parts: modules, and equal parts
-/// that follow each other.
+/// libgrad/draw/fold/groups.h -- a graph in groups: modules, and equal
+/// consecutive parts.
 
 #pragma once
 
@@ -19,28 +19,28 @@ namespace libgrad {
 
 /// Which nodes of a graph a picture draws as one box.
 enum class Fold : uint8_t {
-  kAuto,     // none, unless there are too many
+  kAuto,     // none of a small graph, else as for the next two
   kNone,     // none, however many there are
-  kModules,  // those of a module, and modules that are alike
-  kRepeats,  // parts that are alike and follow each other
+  kModules,  // nodes of a module, and equal modules
+  kRepeats,  // equal consecutive parts
 };
 
 namespace detail {
 
-/// A node, or some that follow each other in the sequence and more copies of
-/// them behind.
+/// A node, or consecutive nodes of the sequence followed by more copies of
+/// them.
 struct Group {
-  size_t first = 0;   // of the sequence
-  size_t length = 1;  // in nodes, of one copy
+  size_t first = 0;   // place in the sequence
+  size_t length = 1;  // nodes of one copy
   size_t count = 1;   // copies
   bool node = true;
-  size_t prefix = 0;  // how many parts of its module's path all nodes share
-  std::vector<size_t> parts = {};  // of one copy
+  size_t prefix = 0;  // parts of the module's path that all nodes share
+  std::vector<size_t> parts = {};  // groups in one copy
 
   size_t end() const { return first + length * count; }
 };
 
-/// A graph as a tree of groups; the first one is the whole.
+/// A graph as a tree of groups; the first group is the whole graph.
 class Groups {
  public:
   Groups(const Graph& graph, Fold fold, size_t most)
@@ -66,8 +66,8 @@ class Groups {
     }
   }
 
-  /// The name of copy `copy`: "encoder.layers.3", as far as the modules' paths
-  /// or the leaves' names tell.
+  /// The name of copy `copy`, from the paths of modules or else the names of
+  /// leaves: "encoder.layers.3".
   std::string name(const Group& group, size_t copy) const {
     CommonPath modules;
     CommonPath leaves;
@@ -160,13 +160,13 @@ class Groups {
     return items;
   }
 
-  /// Nodes that follow each other within the same part of the module; nodes
-  /// that are in none, alone.
+  /// Consecutive nodes of the same submodule are one item; a node in no
+  /// submodule is an item of its own.
   std::vector<Group> by_module(const Group& group) const {
     const auto paths = module_paths(group);
     size_t depth = group.prefix;
     std::vector<Group> items;
-    while (items.size() < 2 && depth < 64) {  // or all is in one of them
+    while (items.size() < 2 && depth < 64) {  // until it is divided
       items.clear();
       std::string_view before;
       for (size_t i = 0; i < group.length; ++i) {
@@ -188,8 +188,8 @@ class Groups {
     return items;
   }
 
-  /// The module of each node of a copy; a leaf is in that of what leads to it,
-  /// just before it.
+  /// The module of each node of a copy; a leaf without a module has that of the
+  /// node before it, which leads to it.
   std::vector<std::string_view> module_paths(const Group& group) const {
     std::vector<std::string_view> paths(group.length);
     for (size_t i = 0; i < group.length; ++i) {
@@ -230,8 +230,8 @@ class Groups {
     return found;
   }
 
-  /// The repeat, moved on to where few edges lead from one copy to the next,
-  /// and the names of a copy have much in common.
+  /// The repeat, shifted to where the fewest edges cross the ends of a copy,
+  /// and then to where the names in a copy have the longest common prefix.
   Repeat aligned(
       const std::vector<Group>& items,
       const std::vector<uint64_t>& labels,
@@ -258,7 +258,7 @@ class Groups {
     return best;
   }
 
-  /// A hundred stretches, cut where few edges pass.
+  /// About a hundred groups of consecutive items, cut where few edges cross.
   std::vector<Group> in_stretches(std::vector<Group>& items) const {
     std::vector<Group> stretches;
     const size_t size = items.size() / 100 + 1;

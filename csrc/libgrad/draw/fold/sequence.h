@@ -1,5 +1,5 @@
-/// libgrad/draw/fold/sequence.h -- the nodes in a row, as backward meets
-/// them, and what makes two of them alike.
+/// libgrad/draw/fold/sequence.h -- the nodes of a graph in topological order,
+/// and labels that tell which nodes are alike.
 
 #pragma once
 
@@ -19,8 +19,8 @@
 
 namespace libgrad::detail {
 
-/// What a picture can see of a node without its name or those of others: two
-/// nodes with the same label look the same.
+/// A hash of what a picture shows of a node, without names that the program
+/// gave and without other nodes: nodes with the same label look the same.
 inline uint64_t node_label(const Graph& graph, const GraphNode& node) {
   uint64_t label = std::hash<std::string_view>()(node.name);
   mix(label, static_cast<uint64_t>(node.kind));
@@ -43,14 +43,14 @@ inline uint64_t node_label(const Graph& graph, const GraphNode& node) {
   return label;
 }
 
-/// Every node once, each before those its gradients go to: leaves as soon as
-/// they can be, of the others the one that was made last.
+/// The nodes in topological order, each before the nodes that its gradients go
+/// to. Of the nodes that are ready, leaves come first, then the node made last.
 inline std::vector<Index> backward_sequence(const Graph& graph) {
   std::vector<Index> waits(graph.nodes.size(), 0);
   for (const auto& edge : graph.edges) {
     ++waits[edge.to];
   }
-  using Entry = std::tuple<uint64_t, Index, Index>;  // and then the first met
+  using Entry = std::tuple<uint64_t, Index, Index>;  // ties: the lowest id
   std::priority_queue<Entry> ready;
   const auto push = [&](Index node) {
     ready.emplace(graph.nodes[node].sequence_nr, kNothing - node, node);
@@ -75,7 +75,7 @@ inline std::vector<Index> backward_sequence(const Graph& graph) {
   return sequence;
 }
 
-/// The sequence with what is asked of it again and again.
+/// The sequence, with indices and counts that are often asked for.
 class Sequence {
  public:
   explicit Sequence(const Graph& graph)
@@ -96,13 +96,14 @@ class Sequence {
     return graph_.nodes[nodes[place]];
   }
 
-  /// The edges that lead to a node, as places in `Graph::edges`.
+  /// The edges that lead to a node, as indices in `Graph::edges`.
   std::span<const Index> incoming(Index node) const {
     return std::span<const Index>(incoming_).subspan(
         starts_[node], starts_[node + 1] - starts_[node]);
   }
 
-  /// How many of the copies of a repeat are wired as the first one is.
+  /// The number of copies of a repeat, from the first on, that are wired as the
+  /// first one is.
   size_t equal_copies(size_t first, size_t length, size_t count) const {
     for (size_t copy = 1; copy < count; ++copy) {
       for (size_t i = 0; i < length; ++i) {
@@ -115,10 +116,11 @@ class Sequence {
   }
 
   std::vector<Index> nodes;
-  std::vector<Index> places;     // of each node
-  std::vector<uint64_t> labels;  // of each place
-  std::vector<int64_t>
-      passing;  // nodes behind each place that edges from before it reach
+  std::vector<Index> places;     // place of each node
+  std::vector<uint64_t> labels;  // label of the node at each place
+  /// For each place, the number of nodes from it on that edges from before it
+  /// reach.
+  std::vector<int64_t> passing;
 
  private:
   void sort_incoming() {
@@ -155,14 +157,14 @@ class Sequence {
     const auto a = graph_.edges_of(node(one + i));
     const auto b = graph_.edges_of(node(other + i));
     return std::ranges::equal(a, b, [&](const auto& x, const auto& y) {
-      const size_t to_x = places[x.to] - one;  // more than length: elsewhere
+      const size_t to_x = places[x.to] - one;  // `length` or more: elsewhere
       const size_t to_y = places[y.to] - other;
       return to_x == to_y || (to_x >= length && to_y >= length);
     });
   }
 
   const Graph& graph_;
-  std::vector<Index> starts_;  // of each node's, in the following
+  std::vector<Index> starts_;  // first entry of each node in `incoming_`
   std::vector<Index> incoming_;
 };
 

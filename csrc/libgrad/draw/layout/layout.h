@@ -1,8 +1,8 @@
-/// libgrad/draw/layout/layout.h -- boxes and arrows on a plane: each box below
-/// those that lead to it, few crossings, arrows that touch no box.
+/// libgrad/draw/layout/layout.h -- a layered layout of boxes and arrows: each
+/// box below its predecessors, few crossings, arrows that touch no box.
 ///
-/// In the four steps of Sugiyama: ranks (draw_rank.h), order (draw_order.h),
-/// places (draw_place.h), and here the curves.
+/// The four steps of Sugiyama's method: ranks (rank.h), order (order.h),
+/// positions (place.h) and curves (here).
 
 #pragma once
 
@@ -27,7 +27,7 @@ struct Point {
   double y = 0;
 };
 
-/// A rectangle; `x` and `y` are those of its upper left corner.
+/// A rectangle; `x` and `y` are its upper left corner.
 struct LayoutBox {
   double width = 0;
   double height = 0;
@@ -35,16 +35,17 @@ struct LayoutBox {
   double y = 0;
 };
 
-/// An arrow. `points` are those of Bézier curves that follow each other: the
-/// first, then three for each curve.
+/// An arrow. `points` are the points of consecutive cubic Bézier curves: the
+/// start, then three for each curve.
 struct LayoutLink {
   size_t from = 0;
   size_t to = 0;
   std::vector<Point> points = {};
-  bool whole = true;  // up to the box; not where it joins another one
+  bool whole = true;  // it reaches its box; false if it joins a link
 };
 
-/// What is laid out: no cycles, no two links between the same boxes.
+/// The boxes and links to lay out: no cycles, no two links between the same
+/// boxes.
 struct Layout {
   std::vector<LayoutBox> boxes;
   std::vector<LayoutLink> links;
@@ -81,12 +82,12 @@ class LayoutMaker {
     rank_ = RankMaker(std::move(widths), links).make();
   }
 
-  /// The vertices: boxes, and bends of links that pass other ranks. Links to
-  /// the same box share their bends, they join on their way; or those from the
-  /// same box, where these are more.
+  /// Makes the vertices: boxes, and bends where links cross other ranks. Links
+  /// to the same box share their bends, so that they join on the way; where
+  /// more links leave the same box, these share their bends instead.
   void build() {
     const size_t count = layout_.boxes.size();
-    std::vector<size_t> uses(2 * count, 0);  // by long links: from, then to
+    std::vector<size_t> uses(2 * count, 0);  // long links from, then to, a box
     for (size_t i = 0; i < count; ++i) {
       ranks_.add(rank_[i], layout_.boxes[i].width, false);
     }
@@ -117,7 +118,8 @@ class LayoutMaker {
     }
   }
 
-  /// The upper and lower edge of each rank, and the places of the boxes.
+  /// Finds the upper and lower edge of each rank, and the positions of the
+  /// boxes.
   void set_heights() {
     const size_t count = ranks_.ranks.size();
     std::vector<double> height(count, 0);
@@ -150,8 +152,8 @@ class LayoutMaker {
     }
   }
 
-  /// Where a link leaves or meets a box: in a row, in the order of the others'
-  /// places, around the middle.
+  /// The x at which a link leaves or meets a box. The links of a box are spread
+  /// around its middle, in the order of their other ends.
   double port(size_t box, size_t vertex, bool below) const {
     const auto& all =
         below ? ranks_.vertices[box].below : ranks_.vertices[box].above;
@@ -165,7 +167,7 @@ class LayoutMaker {
     return x(box) + (static_cast<double>(left) - (count - 1) / 2) * step;
   }
 
-  /// The way of a link, without what another one has drawn of it.
+  /// Draws the curves of a link, without the parts that another link has drawn.
   void route(LayoutLink& link, std::vector<size_t> chain) {
     chain.insert(chain.begin(), link.from);
     chain.push_back(link.to);
@@ -205,7 +207,7 @@ class LayoutMaker {
     return drawn_.count({from, to}) > 0;
   }
 
-  /// Straight down; as one with what is so already.
+  /// Adds a line straight down, or extends the last one.
   static void line(std::vector<Point>& points, Point to) {
     const Point from = points.back();
     const size_t count = points.size();

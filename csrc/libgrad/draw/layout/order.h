@@ -38,7 +38,7 @@ struct Ranks {
     vertices.push_back({.rank = rank, .width = width, .bend = bend});
   }
 
-  /// Once, however often it is asked for.
+  /// Adds an edge, unless it is there already.
   void connect(size_t above, size_t below) {
     auto& list = vertices[above].below;
     if (std::ranges::find(list, below) == list.end()) {
@@ -58,8 +58,9 @@ struct Ranks {
   }
 };
 
-/// Looks for an order by turns: from above and from below, each vertex moves to
-/// the middle of those it is tied to.
+/// Looks for an order by the barycenter heuristic: in turns from above and from
+/// below, each vertex moves to the mean place of its neighbours. The order
+/// found is not always the one with the fewest crossings.
 class RankOrder {
  public:
   explicit RankOrder(Ranks& ranks) : ranks_(ranks) {}
@@ -98,8 +99,8 @@ class RankOrder {
   }
 
  private:
-  /// The order in which a walk from the top meets the vertices: no crossings
-  /// in trees.
+  /// Starts from the order of a depth-first walk from the top: no crossings in
+  /// trees.
   void begin() {
     std::vector<bool> seen(ranks_.size(), false);
     for (auto& rank : ranks_.ranks) {
@@ -136,7 +137,7 @@ class RankOrder {
     }
   }
 
-  /// Sorts one rank by the middles of the neighbours in the rank before it.
+  /// Sorts one rank by the mean places of the neighbours in the rank before it.
   void sort(size_t rank, bool down, bool left_first) {
     auto& list = ranks_.ranks[rank];
     std::vector<std::pair<double, size_t>> keys;
@@ -160,7 +161,7 @@ class RankOrder {
     ranks_.number(rank);
   }
 
-  /// Exchanges neighbours as long as that saves crossings.
+  /// Swaps adjacent vertices where that saves crossings.
   void exchange() {
     for (size_t round = 0, moved = 1; moved > 0 && round < 4; ++round) {
       moved = 0;
@@ -178,8 +179,7 @@ class RankOrder {
     }
   }
 
-  /// Crossings of the edges of two vertices with each other, as they are and
-  /// exchanged.
+  /// Crossings between the edges of two vertices, as they are and swapped.
   std::pair<size_t, size_t> pair_crossings(size_t a, size_t b) const {
     size_t as_is = 0;
     size_t otherwise = 0;
@@ -196,7 +196,8 @@ class RankOrder {
     return {as_is, otherwise};
   }
 
-  /// By a tree of sums over the places below.
+  /// Crossings of the edges from `rank` down, by a Fenwick tree over the places
+  /// below.
   size_t crossings_below(const std::vector<size_t>& rank) const {
     size_t most = 0;
     for (const size_t vertex : rank) {

@@ -1,5 +1,5 @@
-/// libgrad/draw/layout/place.h -- how far to the right each box of a rank
-/// stands: arrows as straight as the order allows.
+/// libgrad/draw/layout/place.h -- the x position of each box: arrows as
+/// straight as the order allows.
 
 #pragma once
 
@@ -13,8 +13,9 @@
 
 namespace libgrad::detail {
 
-/// Finds the places by turns, from above and from below: in each rank those
-/// nearest to what the neighbours wish that keep the order and the distances.
+/// Finds the positions in turns, from above and from below: in each rank, the
+/// positions nearest to the wishes of the neighbours that keep the order and
+/// the distances.
 class RankPlaces {
  public:
   explicit RankPlaces(Ranks& ranks)
@@ -30,7 +31,7 @@ class RankPlaces {
     const size_t count = ranks_.ranks.size();
     for (size_t turn = 0; turn < kTurns; ++turn) {
       const bool down = turn % 2 == 0;
-      const bool both = turn + 4 >= kTurns;  // at last, a compromise
+      const bool both = turn + 4 >= kTurns;  // a compromise in the last turns
       for (size_t i = 0; i < count; ++i) {
         settle(down ? i : count - 1 - i, down || both, !down || both);
       }
@@ -50,7 +51,7 @@ class RankPlaces {
   }
 
  private:
-  /// How many ranks hang below each vertex: the deeper, the heavier.
+  /// Measures the longest path below each vertex: deeper vertices weigh more.
   void measure_depth() {
     for (size_t i = ranks_.ranks.size(); i-- > 0;) {
       for (const size_t vertex : ranks_.ranks[i]) {
@@ -61,7 +62,7 @@ class RankPlaces {
     }
   }
 
-  /// How much an edge wants to be straight.
+  /// The weight of an edge: how much it counts that the edge is straight.
   double weight(size_t above, size_t below) const {
     const bool from_bend = ranks_.vertices[above].bend;
     const bool to_bend = ranks_.vertices[below].bend;
@@ -104,8 +105,9 @@ class RankPlaces {
     return (a.width + b.width) / 2 + gap;
   }
 
-  /// The places with the least sum of weighted squares of the distances to the
-  /// wishes: blocks that touch move as one, to the mean of their wishes.
+  /// Isotonic regression by pooling of adjacent violators: the positions with
+  /// the least sum of weighted squares of the distances to the wishes. Blocks
+  /// that touch move as one, to the mean of their wishes.
   void place(
       size_t rank,
       const std::vector<double>& wish,
@@ -158,8 +160,8 @@ class RankPlaces {
                                        distance(vertex, list[place + 1])};
   }
 
-  /// Puts bends that follow each other below `vertex` above each other, as many
-  /// as have a place in common.
+  /// Gives consecutive bends from `vertex` down the same x, as far as their
+  /// rooms overlap.
   void straighten(size_t vertex) {
     if (done_[vertex]) {
       return;

@@ -1,4 +1,4 @@
-/// libgrad/draw/layout/rank.h -- in which row each box of a picture stands.
+/// libgrad/draw/layout/rank.h -- the row of each box in a picture.
 
 #pragma once
 
@@ -12,8 +12,8 @@
 
 namespace libgrad::detail {
 
-/// Each box below those that lead to it: as high as that allows, but near to
-/// what it leads to; and no row much wider than the picture is to be.
+/// Puts each box below its predecessors: as high as possible, but next to its
+/// successors where these are more. No row becomes much wider than the picture.
 class RankMaker {
  public:
   /// `widths` of the boxes; `links` from one to another, without cycles.
@@ -39,7 +39,7 @@ class RankMaker {
   }
 
  private:
-  /// Each box behind all that lead to it.
+  /// Sorts the boxes in topological order.
   void sort() {
     std::vector<size_t> waits(widths_.size());
     for (size_t i = 0; i < widths_.size(); ++i) {
@@ -57,7 +57,7 @@ class RankMaker {
     }
   }
 
-  /// Each box below those that lead to it.
+  /// Moves each box below its predecessors.
   void lower() {
     for (const size_t box : order_) {
       for (const size_t to : out_[box]) {
@@ -66,7 +66,8 @@ class RankMaker {
     }
   }
 
-  /// Boxes that lead to more than they come from, down to these.
+  /// Moves boxes with more successors than predecessors down to their
+  /// successors.
   void pull_down() {
     for (size_t i = order_.size(); i-- > 0;) {
       const size_t box = order_[i];
@@ -81,7 +82,8 @@ class RankMaker {
     }
   }
 
-  /// Moves what is too much for a row, with all below it, to the next one.
+  /// Moves the boxes that do not fit into a row, with all boxes below them, to
+  /// the next row.
   void wrap() {
     double area = 0;
     for (const double width : widths_) {

@@ -1,5 +1,5 @@
-/// libgrad/draw/page/html.h -- a page that shows a graph: it needs nothing
-/// but a browser.
+/// libgrad/draw/page/html.h -- an HTML page that shows a graph in a browser,
+/// without other files.
 
 #pragma once
 
@@ -17,8 +17,8 @@
 
 namespace libgrad::detail {
 
-/// Writes the page: views of the graph, of its groups, and data of the nodes
-/// in them.
+/// Writes the page: views of the graph and of its groups, and the data of the
+/// nodes in them.
 class HtmlWriter {
  public:
   HtmlWriter(const Graph& graph, const DrawOptions& options)
@@ -95,7 +95,7 @@ class HtmlWriter {
     }
   }
 
-  /// Views of what is in the boxes that stand for many.
+  /// Adds a view of the contents of each box that stands for several nodes.
   void add_groups() {
     const auto& groups = folded_.groups();
     std::deque<size_t> open{0};

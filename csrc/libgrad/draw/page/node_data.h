@@ -1,4 +1,4 @@
-/// libgrad/draw/page/node_data.h -- what the HTML page says of a node.
+/// libgrad/draw/page/node_data.h -- the data of a node for the HTML page.
 
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace libgrad::detail {
 
-/// What the page says of a node, as JSON.
+/// Writes the data of a node as JSON.
 class NodeData {
  public:
   explicit NodeData(const Graph& graph)

@@ -1,4 +1,4 @@
-/// libgrad/draw/picture/box.h -- what stands in the boxes of a picture.
+/// libgrad/draw/picture/box.h -- the text and the colours of boxes.
 
 #pragma once
 
@@ -26,7 +26,8 @@ enum class ShowSaved : uint8_t {
 
 namespace detail {
 
-/// Colours that differ for all eyes, each with what is written on it.
+/// Colours that differ for colour-blind readers, too. `text` is for words on
+/// `fill`.
 struct Colours {
   const char* fill;
   const char* stroke;
@@ -61,15 +62,15 @@ inline Colours saved_colours(const GraphSaved& saved) {
                                                 : kSavedColours;
 }
 
-/// A line in a box, behind the marks of saved tensors.
+/// A line of a box: text after the marks of saved tensors.
 struct BoxLine {
   std::string text;
   bool bold = false;
   std::vector<Colours> marks = {};
 };
 
-/// How wide a character is, in parts of the size of its font: for a wide font,
-/// so that boxes hold others too.
+/// The width of a character, as a fraction of the font size. It is that of a
+/// wide font, so that text in other fonts fits into the boxes, too.
 inline double character_width(char32_t code) {
   constexpr std::string_view narrow = "iljI.,:;'|![](){}ftr /-";
   constexpr std::string_view wide = "mwMW@%";
@@ -101,7 +102,8 @@ inline double line_width(const BoxLine& line) {
          (marks == 0 ? 0 : static_cast<double>(marks) * kMarkStep + 3);
 }
 
-/// `text`, with a gap in its middle when it has more than `most` characters.
+/// `text`, with "…" instead of its middle when it has more than `most`
+/// characters.
 inline std::string shortened(std::string_view text, size_t most) {
   std::vector<std::string> characters;
   each_character(text, [&](char32_t, std::string_view bytes) {

@@ -10,7 +10,7 @@
 
 namespace libgrad::detail {
 
-/// Writes a picture as DOT; Graphviz finds the places.
+/// Writes a picture as DOT; Graphviz makes the layout.
 class DotWriter {
  public:
   DotWriter(const Graph& graph, const DrawOptions& options)
@@ -104,7 +104,7 @@ class DotWriter {
            stroke + "\", fontcolor=\"" + colours.text + '"' + more;
   }
 
-  /// Whether a node saved what somebody wrote into since.
+  /// Whether a node saved a tensor that was written to since.
   bool stale(const ViewBox& box) const {
     const auto& graph = picture_.groups().graph;
     return box.type == BoxType::kNode && options_.saved != ShowSaved::kNone &&

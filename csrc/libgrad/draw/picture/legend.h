@@ -17,7 +17,7 @@ struct LegendEntry {
   bool mark = false;
 };
 
-/// What there is in this graph.
+/// The entries for the kinds of nodes and marks in this graph.
 inline std::vector<LegendEntry> legend(const Graph& graph, ShowSaved show) {
   constexpr const char* words[] = {
       "operator",

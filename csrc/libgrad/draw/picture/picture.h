@@ -1,5 +1,5 @@
 /// libgrad/draw/picture/picture.h -- the whole picture: a title, a legend, the
-/// graph, and beside it what is in the boxes that stand for many.
+/// graph, and beside it the contents of repeated groups.
 
 #pragma once
 
@@ -23,13 +23,13 @@ struct DrawOptions {
   /// `Fold::kAuto` folds graphs with more nodes than this.
   size_t max_nodes = 2000;
   ShowSaved saved = ShowSaved::kMarks;
-  /// What stands above the picture.
+  /// The title above the picture.
   std::string title = {};
 };
 
 namespace detail {
 
-/// Which groups are drawn, and where.
+/// Chooses the groups that are drawn, and arranges their views.
 class Picture {
  public:
   Picture(const Graph& graph, const DrawOptions& options)
@@ -38,8 +38,8 @@ class Picture {
 
   const Groups& groups() const { return groups_; }
 
-  /// The groups that stand in the view of `group`; modules are opened as long
-  /// as that is not too many.
+  /// The groups that are boxes in the view of `group`. Groups without copies
+  /// are opened, as long as the view does not get too many boxes.
   std::vector<size_t> parts(size_t group) const {
     auto parts = groups_.all[group].parts;
     for (bool opened = true; opened && parts.size() < kManyParts;) {
@@ -96,12 +96,13 @@ class Picture {
     return {groups_, group, parts(group), letters, options_.saved};
   }
 
-  /// Those that are drawn beside the graph.
+  /// The groups that are drawn beside the graph, with their letters.
   const std::vector<std::pair<size_t, std::string>>& shown() const {
     return shown_;
   }
 
-  /// The repeated groups that are drawn beside the graph, with a letter each.
+  /// Chooses the repeated groups that are drawn beside the graph, and gives
+  /// each a letter.
   void choose() {
     std::deque<size_t> open{0};
     while (!open.empty() && shown_.size() < kMostPanels) {
@@ -148,7 +149,7 @@ class Picture {
     return legend(groups_.graph, options_.saved);
   }
 
-  /// Title, totals and legend.
+  /// Writes title, totals and legend.
   void head(SvgWriter& writer) const {
     writer.text(
         kMargin,
@@ -211,7 +212,8 @@ class Picture {
     return {width, bottom + kMargin};
   }
 
-  /// Around the view of a repeated group, with what it is one of.
+  /// Draws a frame around the view of a repeated group, with a title: "A · one
+  /// of 12".
   void frame(
       SvgWriter& writer,
       const View& view,

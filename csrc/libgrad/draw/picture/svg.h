@@ -14,7 +14,7 @@
 
 namespace libgrad::detail {
 
-/// A number with at most one digit behind the point.
+/// A number with at most one digit after the decimal point.
 inline std::string coordinate(double value) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.1f", value);
@@ -29,11 +29,11 @@ constexpr std::string_view kFont =
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, "
     "'DejaVu Sans', sans-serif";
 
-/// Writes views into one text.
+/// Writes views into `out`.
 class SvgWriter {
  public:
-  /// With `active`, boxes say which node or group they are, and take the
-  /// keyboard's focus.
+  /// With `active`, a box has attributes that name its node or group, and takes
+  /// the keyboard focus.
   SvgWriter(const Groups& groups, bool active)
       : groups_(groups),
         active_(active) {
@@ -92,7 +92,7 @@ class SvgWriter {
 
   void mark(double x, double y, Colours colours) {
     rectangle({kMarkSize, kMarkSize, x, y}, colours, 1, 1.5);
-    if (colours.fill == kStaleColours.fill) {  // not by its colour alone
+    if (colours.fill == kStaleColours.fill) {  // a cross: not by colour alone
       out += "<path d=\"M" + coordinate(x + 2) + ' ' + coordinate(y + 2) +
              "l4 4m0-4l-4 4\" stroke=\"#fff\" stroke-width=\"1.4\"/>";
     }
@@ -132,7 +132,7 @@ class SvgWriter {
              "l-3.5-7h7z\" fill=\"#8a94a3\" stroke=\"none\"/>";
     }
     if (const size_t count = view.edges[index]; count > 1) {
-      const bool right = last.x > points[0].x;  // the link; so write left of it
+      const bool right = last.x > points[0].x;  // so write at the left
       text(
           points[0].x + (right ? -4 : 4),
           points[0].y + 11,
@@ -185,7 +185,7 @@ class SvgWriter {
     out += "</g>\n";
   }
 
-  /// Behind the box of a group that stands for several.
+  /// Draws the cards behind the box of a repeated group.
   void cards(const ViewBox& box) {
     for (const double shift : {kCards, kCards / 2}) {
       auto card = box.place;
@@ -236,7 +236,7 @@ class SvgWriter {
     }
   }
 
-  /// What is said of a node under the pointer.
+  /// The tooltip of a node.
   std::string hint(Index index) const {
     const auto& node = groups_.graph.nodes[index];
     std::string words(node.name);

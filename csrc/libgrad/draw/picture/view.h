@@ -18,33 +18,33 @@ namespace libgrad::detail {
 enum class BoxType : uint8_t {
   kNode,
   kGroup,
-  kLeaves,  // leaves that one node leads to, side by side
-  kPort,    // what lies outside
+  kLeaves,  // leaves of one box, side by side
+  kPort,    // nodes outside the group
 };
 
-/// How far the boxes of a group stand out behind each other.
+/// How far the cards of a repeated group reach out from behind its box.
 constexpr double kCards = 6;
 
 /// A box of a view.
 struct ViewBox {
   BoxType type = BoxType::kNode;
   size_t group = 0;
-  bool cards = false;             // several, behind each other
-  std::vector<Index> nodes = {};  // one, or the leaves
+  bool cards = false;             // drawn as several cards
+  std::vector<Index> nodes = {};  // its node, or its leaves
   std::vector<BoxLine> lines = {};
   std::vector<ViewBox> inside = {};  // the leaves as boxes
   LayoutBox place = {};
 };
 
-/// What is drawn of a group: one copy of it.
+/// The drawing of a group: one copy of it.
 struct View {
   size_t group = 0;
   std::vector<ViewBox> boxes;
-  std::vector<size_t> edges;  // that each link stands for
+  std::vector<size_t> edges;  // number of edges of each link
   Layout layout;
 };
 
-/// Makes the view of one group; `parts` are the groups that stand in it.
+/// Makes the view of one group; `parts` are the groups that are its boxes.
 class ViewMaker {
  public:
   ViewMaker(
@@ -64,7 +64,7 @@ class ViewMaker {
     }
   }
 
-  /// Without places, and without boxes around leaves.
+  /// The view without positions, and without boxes around leaves.
   View connect() && {
     link();
     return std::move(view_);
@@ -101,7 +101,7 @@ class ViewMaker {
     view_.boxes.push_back(std::move(box));
   }
 
-  /// The box of a node, where it is in one.
+  /// The box of a node; kOutside if the node is in none.
   size_t box_of(Index node) const {
     const size_t place = groups_.sequence.places[node];
     const auto after = std::ranges::upper_bound(
@@ -117,7 +117,7 @@ class ViewMaker {
 
   void link() {
     std::map<std::pair<size_t, size_t>, size_t> links;
-    std::map<size_t, std::set<Index>> from;  // outside, by box
+    std::map<size_t, std::set<Index>> from;  // nodes outside, by box
     std::map<size_t, std::set<Index>> to;
     const auto& group = groups_.all[view_.group];
     for (size_t i = group.first; i < group.first + group.length; ++i) {
@@ -147,8 +147,8 @@ class ViewMaker {
     }
   }
 
-  /// One for each node outside, or for all that a box leads to when they are
-  /// many.
+  /// Adds one port for each node outside, or one for all outside nodes of a box
+  /// if they are many.
   void add_ports(
       const std::map<size_t, std::set<Index>>& ends,
       const std::string& word,

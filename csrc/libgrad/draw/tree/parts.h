@@ -1,5 +1,4 @@
-/// libgrad/draw/tree/parts.h -- parts of a tree, and those that come
-/// again.
+/// libgrad/draw/tree/parts.h -- parts of a tree, and repeats in them.
 
 #pragma once
 
@@ -17,7 +16,7 @@
 namespace libgrad::detail {
 
 /// "SplitBackward0 (output 1) ×3  x: float32 [2]  (self was written to since)";
-/// `names` stand for the leaf's own, where they are not empty.
+/// `names`, where not empty, replaces the name of the node.
 inline std::string line_words(
     const Graph& graph,
     const TreeBlock& block,
@@ -51,7 +50,7 @@ inline std::string line_words(
   return text;
 }
 
-/// `times` copies of `count` blocks of a trunk, one after the other.
+/// `times` consecutive copies of `count` blocks of a trunk.
 struct TreePart {
   Index trunk = 0;
   size_t first = 0;
@@ -68,7 +67,7 @@ class TreeParts {
 
   const Tree tree;
 
-  /// Repeats that save enough lines, in places of the trunk.
+  /// The repeats that save enough lines; they count blocks of the trunk.
   std::vector<Repeat> worthwhile(const TreePart& part) const {
     std::vector<Repeat> found;
     const auto& all = tree.trunks[part.trunk].blocks;
@@ -93,7 +92,8 @@ class TreeParts {
     return found;
   }
 
-  /// The repeat, moved on to where the names of a copy have most in common.
+  /// The repeat, shifted to where the names in a copy have the longest common
+  /// prefix.
   Repeat aligned(
       const TreePart& part,
       const std::vector<uint64_t>& labels,
@@ -116,7 +116,8 @@ class TreeParts {
     return best;
   }
 
-  /// Calls `visit` for each node of some copies, and of their branches.
+  /// Calls `visit` for each block of the copies from `first` to before `end`,
+  /// and for the blocks of their branches, except references.
   template <class Visit>
   void each_node(
       const TreePart& part,
@@ -144,7 +145,7 @@ class TreeParts {
     }
   }
 
-  /// What all copies saved, each storage once.
+  /// The bytes that all copies saved, each storage once.
   int64_t nbytes(const TreePart& part) const {
     ByteCount bytes(graph_);
     each_node(part, 0, part.times, [&](const TreeBlock& block) {
@@ -153,7 +154,7 @@ class TreeParts {
     return bytes.total();
   }
 
-  /// What the names in a copy have in common: "encoder.layers.3".
+  /// The common prefix of the names in a copy: "encoder.layers.3".
   std::string name(const TreePart& part, size_t copy) const {
     CommonPath modules;
     CommonPath leaves;

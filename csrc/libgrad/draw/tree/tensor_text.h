@@ -26,7 +26,8 @@ struct TextOptions {
 
 namespace detail {
 
-/// Draws one graph; walks with a stack of its own, so depth costs no frames.
+/// Draws one graph. It walks with a stack of its own, so depth costs no stack
+/// frames.
 class TextWriter {
  public:
   explicit TextWriter(const TextOptions& options)
@@ -122,7 +123,7 @@ class TextWriter {
     }
   }
 
-  /// How many nodes can be reached from `root`.
+  /// The number of nodes that can be reached from `root`.
   static size_t count(const Node& root) {
     std::unordered_set<const torch::autograd::Node*> seen{root.get().get()};
     std::vector<const torch::autograd::Node*> stack{root.get().get()};

@@ -1,4 +1,4 @@
-/// libgrad/draw/tree/text.h -- a graph as a tree, written with letters.
+/// libgrad/draw/tree/text.h -- a snapshot as a tree of text lines.
 
 #pragma once
 
@@ -18,15 +18,16 @@ namespace libgrad {
 
 /// Options of `to_text` of a `Graph`.
 struct TreeOptions {
-  /// Draw parts that are alike and follow each other once, with "×12".
+  /// Draw equal consecutive parts once, with "×12".
   bool fold = true;
-  /// How many lines are drawn; what is left out is counted.
+  /// The most lines that are drawn; the nodes left out are counted.
   size_t max_lines = 1000;
 };
 
 namespace detail {
 
-/// Writes a tree; with a stack of its own, so depth costs no frames.
+/// Writes a tree. It walks with a stack of its own, so depth costs no stack
+/// frames.
 class TreeWriter {
  public:
   TreeWriter(const Graph& graph, const TreeOptions& options)
@@ -65,14 +66,15 @@ class TreeWriter {
   }
 
  private:
-  /// Blocks of a trunk that are to be written, or a line above or below them.
+  /// Blocks of a trunk to be written, or the line of a frame above or below
+  /// them.
   struct Work : TreePart {
     enum Kind : uint8_t { kBlocks, kHead, kFoot } kind = kBlocks;
-    size_t alike = 1;             // branches of one block
+    size_t alike = 1;             // equal branches that this one stands for
     std::string first_lead = {};  // before the first line,
     std::string lead = {};        // and before the others
-    std::string names = {};       // instead of the first leaf's
-    int64_t nbytes = 0;           // of the first blocks of such branches
+    std::string names = {};       // replace the name of the first leaf
+    int64_t nbytes = 0;           // of the first blocks of the equal branches
   };
 
   struct Line {
@@ -130,7 +132,7 @@ class TreeWriter {
     return work;
   }
 
-  /// In a frame, where one copy has several lines.
+  /// Adds a repeat, in a frame where one copy has several lines.
   void add_repeat(std::vector<Work>& parts, Work repeat) const {
     const auto& block = tree_.trunks[repeat.trunk].blocks[repeat.first];
     if (repeat.count == 1 && block.lines == 1) {
@@ -202,8 +204,8 @@ class TreeWriter {
     return drawn_[block.node] ? "  (drawn above)" : "  (drawn below)";
   }
 
-  /// What branches off, from top to bottom; branches that are alike and follow
-  /// each other as one.
+  /// Pushes the branches of a block, from top to bottom; equal consecutive
+  /// branches become one.
   void branches(const Work& work, const TreeBlock& block) {
     const auto& list = block.branches;
     const bool goes_on = work.end() < tree_.trunks[work.trunk].blocks.size();
@@ -236,7 +238,7 @@ class TreeWriter {
         std::make_move_iterator(parts.rend()));
   }
 
-  /// Lets `branch` stand for all of `trunks`, which are alike.
+  /// Lets `branch` stand for all of `trunks`, which are equal.
   void cover(Work& branch, std::span<const Index> trunks) {
     ByteCount bytes(graph_);
     for (const Index trunk : trunks) {
@@ -249,7 +251,7 @@ class TreeWriter {
     branch.names = parts_.leaf_names(trunks.front(), trunks.back());
   }
 
-  /// The lines, with their bytes below each other.
+  /// The lines, with their bytes in a column at the right.
   std::string joined() const {
     std::vector<size_t> widths;
     size_t widest = 0;
@@ -282,7 +284,7 @@ class TreeWriter {
   const TreeParts parts_;
   const Tree& tree_;
   const c10::Device usual_;
-  std::vector<bool> drawn_;  // nodes, by themselves or by one that is alike
+  std::vector<bool> drawn_;  // nodes that are drawn, or whose equal is
   std::vector<Line> lines_;
   std::vector<Work> stack_;
   std::vector<Work> frames_;

@@ -1,9 +1,10 @@
-/// libgrad/draw/tree/tree.h -- a graph as a tree of lines, before they are
-/// written.
+/// libgrad/draw/tree/tree.h -- a graph as a tree of blocks, before the lines
+/// are written.
 ///
-/// A long way down is a trunk: its nodes stand below each other, and what else
-/// they lead to branches off. So the skip connections of a deep network are one
-/// line each, and the page is no wider than a short one's.
+/// A long chain of nodes is a trunk: its nodes stand below each other, and
+/// their other successors branch off. So each skip connection of a deep network
+/// is one line, and the tree of a deep network is no wider than that of a
+/// shallow one.
 
 #pragma once
 
@@ -20,14 +21,14 @@ namespace libgrad::detail {
 /// A node on a trunk, with its branches.
 struct TreeBlock {
   Index node = 0;
-  Index input = 0;         // the one by which it is reached
-  bool reference = false;  // it is drawn elsewhere
-  uint64_t label = 0;      // blocks that look the same have the same
+  Index input = 0;         // the input by which the node is reached
+  bool reference = false;  // the node is drawn elsewhere
+  uint64_t label = 0;      // equal for blocks that look the same
   size_t lines = 1;
   std::vector<Index> branches = {};  // trunks
 };
 
-/// Nodes below each other.
+/// Nodes drawn below each other.
 struct TreeTrunk {
   std::vector<TreeBlock> blocks;
   Index parent = kNothing;  // the trunk that it branches off,
@@ -36,7 +37,7 @@ struct TreeTrunk {
   size_t lines = 0;
 };
 
-/// Each node drawn once, below one of those that lead to it.
+/// The tree of a graph: each node is drawn once, below one of its predecessors.
 class Tree {
  public:
   explicit Tree(const Graph& graph) : graph_(graph), sequence_(graph) {
@@ -62,7 +63,7 @@ class Tree {
     Index edge;  // the next one to look at
   };
 
-  /// The longest way down from each node.
+  /// Measures the longest path down from each node.
   void measure_depth() {
     depth_.assign(graph_.nodes.size(), 0);
     for (size_t i = sequence_.nodes.size(); i-- > 0;) {
@@ -75,8 +76,9 @@ class Tree {
 
   bool is_drawn(Index node) const { return trunk_of_[node] != kNothing; }
 
-  /// Where the trunk goes on below `node`: the longest way; kNothing at its
-  /// end, and a leaf is always a branch.
+  /// The node that continues the trunk below `node`: the successor with the
+  /// longest path down. kNothing at the end of the trunk; a leaf is always a
+  /// branch.
   Index next_on_trunk(Index node) const {
     Index best = kNothing;
     for (const auto& edge : graph_.edges_of(graph_.nodes[node])) {
@@ -168,7 +170,9 @@ class Tree {
     }
   }
 
-  /// How far up or down a trunk a reference leads that it branches off.
+  /// The distance along a trunk, plus one, from a reference to the block of
+  /// `node`. The trunk is that of the reference, or one that it branches off; 0
+  /// if `node` is on none of them.
   uint64_t distance(Index trunk, Index block, Index node) const {
     for (size_t i = 0; i < 64 && trunk != kNothing; ++i) {
       if (trunk == trunk_of_[node]) {
