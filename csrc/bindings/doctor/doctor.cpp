@@ -1,7 +1,7 @@
-#include "bindings/python/guards.h"
 #include "bindings/bindings.h"
 #include "bindings/grad/watch.h"
 #include "bindings/graph/parts.h"
+#include "bindings/python/guards.h"
 
 #include <libgrad/doctor.h>
 

@@ -1,5 +1,5 @@
-#include "bindings/python/guards.h"
 #include "bindings/bindings.h"
+#include "bindings/python/guards.h"
 
 #include <ATen/PythonTorchFunctionTLS.h>
 #include <ATen/core/grad_mode.h>

@@ -1,8 +1,8 @@
 /// libgrad/function/leftover.h -- what `forward` leaves in its AutogradContext,
 /// taken out of it and put into another.
 ///
-/// Relies on (covered by tests/function/test_function_transforms.py): the requires_grad
-/// of a tensor that vmap wraps is of interest to nobody.
+/// Relies on (covered by tests/function/test_function_transforms.py): the
+/// requires_grad of a tensor that vmap wraps is of interest to nobody.
 
 #pragma once
 
