@@ -164,9 +164,9 @@ def gradcheck(
         RuntimeError: An input has stride 0.
         AttributeError: `func` returned no tensor.
     """
-    arguments = locals()  # in the order of the signature
+    arguments = locals()
     if _C.takes_gradcheck(inputs):
-        return _result(_C.gradcheck(*arguments.values()))
+        return _result(_C.gradcheck(func, inputs, arguments))
     return bool(_torchs_gradcheck(**arguments))
 
 
@@ -223,8 +223,8 @@ def gradgradcheck(
         AssertionError: Options that contradict each other.
         RuntimeError: As `gradcheck`; a vector that does not fit its output.
     """
-    arguments = locals()  # in the order of the signature
+    arguments = locals()
     given = () if grad_outputs is None else grad_outputs
     if _C.takes_gradcheck(inputs) and _C.takes_gradcheck(given):
-        return _result(_C.gradgradcheck(*arguments.values()))
+        return _result(_C.gradgradcheck(func, inputs, grad_outputs, arguments))
     return bool(_torchs_gradgradcheck(**arguments))

@@ -2,6 +2,12 @@
 
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+
 using gradcheck_host::as_tuple;
 using gradcheck_host::Checked;
 using gradcheck_host::python_host;
@@ -125,14 +131,89 @@ bool takes_gradcheck(const py::object& inputs) {
   return true;
 }
 
+/// An option of C++, which has the name of Python's.
+template <class Options>
+struct Option {
+  std::string_view name;
+  std::variant<bool Options::*, double Options::*> member;
+};
+
+/// Those that both functions have.
+template <class Options>
+constexpr std::array kCommon{
+    Option<Options>{"eps", &Options::eps},
+    Option<Options>{"atol", &Options::atol},
+    Option<Options>{"rtol", &Options::rtol},
+    Option<Options>{"raise_exception", &Options::raise_exception},
+    Option<Options>{"nondet_tol", &Options::nondet_tol},
+    Option<Options>{"check_undefined_grad", &Options::check_undefined_grad},
+    Option<Options>{"check_grad_dtypes", &Options::check_grad_dtypes},
+    Option<Options>{"check_batched_grad", &Options::check_batched_grad},
+    Option<Options>{"fast_mode", &Options::fast_mode},
+    Option<Options>{"masked", &Options::masked}};
+
+constexpr std::array kGradcheck{
+    Option<GradcheckOptions>{
+        "check_batched_forward_grad",
+        &GradcheckOptions::check_batched_forward_grad},
+    Option<GradcheckOptions>{
+        "check_forward_ad", &GradcheckOptions::check_forward_ad},
+    Option<GradcheckOptions>{
+        "check_backward_ad", &GradcheckOptions::check_backward_ad}};
+
+constexpr std::array kGradgradcheck{
+    Option<GradgradcheckOptions>{
+        "gen_non_contig_grad_outputs",
+        &GradgradcheckOptions::gen_non_contig_grad_outputs},
+    Option<GradgradcheckOptions>{
+        "check_fwd_over_rev", &GradgradcheckOptions::check_fwd_over_rev},
+    Option<GradgradcheckOptions>{
+        "check_rev_over_rev", &GradgradcheckOptions::check_rev_over_rev}};
+
+template <class T>
+T read_option(const char* function, std::string_view name, py::handle value) {
+  py::detail::make_caster<T> caster;
+  if (!caster.load(value, /*convert=*/true)) {
+    throw py::type_error(
+        c10::str(
+            function,
+            ": ",
+            name,
+            std::is_same_v<T, bool> ? " must be a bool" : " must be a float",
+            ", but is ",
+            Py_TYPE(value.ptr())->tp_name));
+  }
+  return py::detail::cast_op<T>(caster);
+}
+
+/// The options in `given`, a dict; None is the default.
+template <class Options, class Others>
+Options read_options(
+    const char* function, const py::dict& given, const Others& others) {
+  Options options;
+  const auto read = [&](const Option<Options>& option) {
+    const auto value = given[py::cast(option.name)];
+    if (!value.is_none()) {
+      std::visit(
+          [&]<class T>(T Options::* member) {
+            options.*member = read_option<T>(function, option.name, value);
+          },
+          option.member);
+    }
+  };
+  std::ranges::for_each(kCommon<Options>, read);
+  std::ranges::for_each(others, read);
+  return options;
+}
+
 py::object gradcheck(
-    py::object func,
-    const py::object& inputs,
-    const GradcheckOptions& options) {
+    py::object func, const py::object& inputs, const py::dict& options) {
   const Checked checked(std::move(func), gradcheck_host::as_tuple(inputs));
+  const auto chosen =
+      read_options<GradcheckOptions>("gradcheck", options, kGradcheck);
   return outcome([&] {
     return libgrad::detail::gradcheck_in(
-        python_host(), std::cref(checked), checked.tensors(), options);
+        python_host(), std::cref(checked), checked.tensors(), chosen);
   });
 }
 
@@ -140,97 +221,23 @@ py::object gradgradcheck(
     py::object func,
     const py::object& inputs,
     const py::object& grad_outputs,
-    const GradgradcheckOptions& options) {
+    const py::dict& options) {
   const Checked checked(std::move(func), gradcheck_host::as_tuple(inputs));
   const auto vectors = grad_outputs.is_none()
                            ? variable_list()
                            : tensors_of(gradcheck_host::as_tuple(grad_outputs));
+  const auto chosen = read_options<GradgradcheckOptions>(
+      "gradgradcheck", options, kGradgradcheck);
   return outcome([&] {
     return libgrad::detail::gradgradcheck_in(
-        python_host(), std::cref(checked), checked.tensors(), vectors, options);
+        python_host(), std::cref(checked), checked.tensors(), vectors, chosen);
   });
-}
-
-void def_gradcheck(py::module_& m) {
-  m.def(
-      "gradcheck",
-      wrap_pybind_function([](py::object func,
-                              const py::object& inputs,
-                              double eps,
-                              double atol,
-                              double rtol,
-                              bool raise_exception,
-                              double nondet_tol,
-                              bool check_undefined_grad,
-                              bool check_grad_dtypes,
-                              bool check_batched_grad,
-                              bool check_batched_forward_grad,
-                              bool check_forward_ad,
-                              bool check_backward_ad,
-                              bool fast_mode,
-                              std::optional<bool> masked) {
-        return gradcheck(
-            std::move(func),
-            inputs,
-            {eps,
-             atol,
-             rtol,
-             raise_exception,
-             nondet_tol,
-             check_undefined_grad,
-             check_grad_dtypes,
-             check_batched_grad,
-             check_batched_forward_grad,
-             check_forward_ad,
-             check_backward_ad,
-             fast_mode,
-             masked.value_or(false)});
-      }));
-}
-
-void def_gradgradcheck(py::module_& m) {
-  m.def(
-      "gradgradcheck",
-      wrap_pybind_function([](py::object func,
-                              const py::object& inputs,
-                              const py::object& grad_outputs,
-                              double eps,
-                              double atol,
-                              double rtol,
-                              bool gen_non_contig_grad_outputs,
-                              bool raise_exception,
-                              double nondet_tol,
-                              bool check_undefined_grad,
-                              bool check_grad_dtypes,
-                              bool check_batched_grad,
-                              bool check_fwd_over_rev,
-                              bool check_rev_over_rev,
-                              bool fast_mode,
-                              std::optional<bool> masked) {
-        return gradgradcheck(
-            std::move(func),
-            inputs,
-            grad_outputs,
-            {eps,
-             atol,
-             rtol,
-             gen_non_contig_grad_outputs,
-             raise_exception,
-             nondet_tol,
-             check_undefined_grad,
-             check_grad_dtypes,
-             check_batched_grad,
-             check_fwd_over_rev,
-             check_rev_over_rev,
-             fast_mode,
-             masked.value_or(false)});
-      }));
 }
 
 }  // namespace
 
 void bind_gradcheck(py::module_& m) {
   m.def("takes_gradcheck", wrap_pybind_function(takes_gradcheck), "inputs"_a);
-  def_gradcheck(m);
-  def_gradgradcheck(m);
+  m.def("gradcheck", wrap_pybind_function(gradcheck));
+  m.def("gradgradcheck", wrap_pybind_function(gradgradcheck));
 }
