@@ -21,16 +21,8 @@ namespace {
 /// "float32 [2, 3]".
 std::string in_words(
     at::ScalarType dtype, bool nested, std::span<const int64_t> sizes) {
-  std::string text = libgrad::detail::dtype_name(dtype);
-  if (nested) {
-    return text + " nested";
-  }
-  text += " [";
-  for (const auto size : sizes) {
-    text += (text.back() == '[' ? "" : ", ") +
-            (size < 0 ? std::string("?") : std::to_string(size));
-  }
-  return text + "]";
+  return nested ? libgrad::detail::dtype_name(dtype) + " nested"
+                : libgrad::detail::type_words(dtype, sizes);
 }
 
 }  // namespace

@@ -3,13 +3,14 @@
 #pragma once
 
 #include <c10/core/ScalarType.h>
+#include <c10/core/SymIntArrayRef.h>
+#include <c10/util/StringUtil.h>
 
 #include <array>
 #include <cstdint>
 #include <cstdio>
 #include <span>
 #include <string>
-#include <string_view>
 
 namespace libgrad::detail {
 
@@ -67,31 +68,22 @@ inline std::string shape_words(std::span<const int64_t> shape) {
   return words + ']';
 }
 
-/// "float32", as Python prints it.
-inline std::string_view dtype_word(at::ScalarType dtype) {
-  switch (dtype) {
-#define LIBGRAD_DTYPE(type, word) \
-  case at::ScalarType::type:      \
-    return word;
-    LIBGRAD_DTYPE(Byte, "uint8")
-    LIBGRAD_DTYPE(Char, "int8")
-    LIBGRAD_DTYPE(Short, "int16")
-    LIBGRAD_DTYPE(Int, "int32")
-    LIBGRAD_DTYPE(Long, "int64")
-    LIBGRAD_DTYPE(Half, "float16")
-    LIBGRAD_DTYPE(Float, "float32")
-    LIBGRAD_DTYPE(Double, "float64")
-    LIBGRAD_DTYPE(ComplexHalf, "complex32")
-    LIBGRAD_DTYPE(ComplexFloat, "complex64")
-    LIBGRAD_DTYPE(ComplexDouble, "complex128")
-    LIBGRAD_DTYPE(Bool, "bool")
-    LIBGRAD_DTYPE(BFloat16, "bfloat16")
-#undef LIBGRAD_DTYPE
-    case at::ScalarType::Undefined:
-      return "";
-    default:
-      return c10::toString(dtype);
-  }
+/// "[2, s0]"; a symbolic size is its expression.
+inline std::string shape_words(c10::SymIntArrayRef shape) {
+  return c10::str(shape);
+}
+
+/// "float32", as Python prints it; empty for an unknown dtype.
+inline std::string dtype_name(at::ScalarType dtype) {
+  return std::string(
+      dtype == at::ScalarType::Undefined ? ""
+                                         : c10::getDtypeNames(dtype).first);
+}
+
+/// "float32 [2, 3]".
+template <class Shape>
+std::string type_words(at::ScalarType dtype, const Shape& shape) {
+  return dtype_name(dtype) + ' ' + shape_words(shape);
 }
 
 }  // namespace libgrad::detail

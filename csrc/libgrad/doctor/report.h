@@ -49,12 +49,8 @@ inline std::string field_of(const Finding& finding) {
 
 /// "float32 [2, 3]".
 inline std::string tensor_of(const Finding& finding) {
-  std::string text = dtype_name(finding.dtype) + " [";
-  for (size_t i = 0; i < finding.shape.size(); ++i) {
-    const auto size = finding.shape[i];
-    text += (i == 0 ? "" : ", ") + (size < 0 ? "?" : std::to_string(size));
-  }
-  text += "]";
+  const std::span<const int64_t> shape(finding.shape);
+  auto text = type_words(finding.dtype, shape);
   if (!finding.device.is_cpu()) {
     text += " on " + finding.device.str();
   }

@@ -125,7 +125,7 @@ class JsonWriter {
         out_ += size < 0 ? "null" : integer(size);
       });
     }
-    text("dtype", dtype_word(dtype));
+    text("dtype", dtype_name(dtype));
     text("device", device.str());
   }
 

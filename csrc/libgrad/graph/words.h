@@ -86,8 +86,8 @@ inline std::string tensor_words(
   if (dtype == at::ScalarType::Undefined) {
     return "(shape unknown)";
   }
-  std::string words(dtype_word(dtype));
-  words += nested ? " nested" : ' ' + shape_words(shape);
+  const auto words =
+      nested ? dtype_name(dtype) + " nested" : type_words(dtype, shape);
   return device == usual ? words : words + " on " + device.str();
 }
 

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/Functions.h>
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -49,7 +49,7 @@ inline Absence absence_of_other(
                : Absence{
                      "integer",
                      kNothing,
-                     std::string(dtype_word(type)) + " has no gradient"};
+                     dtype_name(type) + " has no gradient"};
   }
   const auto made = node_name(tensor.grad_fn()->name());
   if (found.node == kNothing || found.view) {

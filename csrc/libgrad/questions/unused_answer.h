@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <libgrad/base/dotted_path.h>
 #include <libgrad/graph/engine_order.h>
 #include <libgrad/graph/snapshot.h>
 #include <libgrad/questions/absence.h>
@@ -19,12 +20,6 @@
 #include <vector>
 
 namespace libgrad::detail {
-
-/// "encoder.0" of "encoder.0.weight"; empty for "weight".
-inline std::string_view module_of(std::string_view param) {
-  const auto dot = param.rfind('.');
-  return dot == param.npos ? std::string_view() : param.substr(0, dot);
-}
 
 /// The paths of modules in a graph, and whether names of parameters use the
 /// same paths.
@@ -47,7 +42,7 @@ class ModulePaths {
   /// owns the parameter is the module that uses it, names and paths start at
   /// the same module.
   void learn(std::string_view name, Index leaf) {
-    const auto owner = module_of(name);
+    const auto owner = without_last_part(name);
     agree_ |= !owner.empty() && of_leaf_[leaf] == owner;
   }
 
@@ -157,7 +152,7 @@ class UnusedAnswer {
     }
     auto why =
         is_there ? overwritten(found.node) : absence_of(graph_, found, tensor);
-    const auto owner = module_of(name);
+    const auto owner = without_last_part(name);
     if (why.reason == "no trace" && modules_.miss(owner)) {
       why.reason = "module not in graph";
       why.text = no_node_from(owner) +

@@ -99,7 +99,7 @@ class TextWriter {
       return;
     }
     const auto& input = *inputs[line.input_nr];
-    out_ << dtype_name(input.dtype) << ' ' << c10::SymIntArrayRef(input.shape);
+    out_ << type_words(input.dtype, c10::SymIntArrayRef(input.shape));
     if (!input.device.is_cpu()) {
       out_ << " on " << input.device;
     }

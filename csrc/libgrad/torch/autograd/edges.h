@@ -114,11 +114,9 @@ inline at::ScalarType dtype_of(const at::Tensor& tensor) {
 
 /// The gradient that `edge` takes, described in one line as a tensor would be.
 inline std::string describe(const Edge& edge) {
-  std::ostringstream out;
-  out << dtype_name(dtype_of(edge)) << ' '
-      << metadata(edge).shape_as_dim_vector() << " on "
-      << metadata(edge).device();
-  return out.str();
+  const auto& expected = metadata(edge);
+  const c10::SymIntArrayRef shape = expected.shape_as_dim_vector();
+  return type_words(dtype_of(edge), shape) + " on " + expected.device().str();
 }
 
 /// Throws unless the engine can feed `edge`, which is entry `i` of `argument`.
