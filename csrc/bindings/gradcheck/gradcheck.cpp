@@ -32,7 +32,7 @@ py::tuple place(const std::vector<int64_t>& indices) {
   return result;
 }
 
-/// The exception behind `cause`, or None.
+/// `cause` as a Python exception, or None.
 py::object cause_of(const std::exception_ptr& cause) {
   if (!cause) {
     return py::none();
@@ -49,7 +49,7 @@ py::object cause_of(const std::exception_ptr& cause) {
   return py::reinterpret_steal<py::object>(value);
 }
 
-/// What `error` tells, under the names of libgrad.GradcheckError's attributes.
+/// The members of `error`, by the names of libgrad.GradcheckError's attributes.
 py::dict to_dict(const GradcheckError& error) {
   const bool complex =
       error.analytic.defined() &&
@@ -91,7 +91,8 @@ py::dict to_dict(const GradcheckError& error) {
   return result;
 }
 
-/// True or False, as `check` says, or a dict of what it throws.
+/// The result of `check`: True or False, or a dict of the GradcheckError that
+/// it throws.
 template <class Check>
 py::object outcome(const Check& check) {
   const libgrad::detail::ContextStash<> context;
@@ -110,7 +111,8 @@ py::object outcome(const Check& check) {
   }
 }
 
-/// True where the inputs are ordinary tensors and nothing intercepts torch.
+/// True when the inputs are ordinary tensors and nothing intercepts torch's
+/// operators.
 bool takes_gradcheck(const py::object& inputs) {
   using namespace libgrad::detail;
   Objects objects;
