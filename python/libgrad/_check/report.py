@@ -44,7 +44,7 @@ class Row:
 
 
 def _shortened(row: Row, said: dict[str, str]) -> list[str]:
-    """Return the lines of a row's detail; a long line that another row `said` refers to that row."""
+    """Return the lines of a row's detail; a long line already `said` only names the other row."""
     lines = []
     for line in row.detail.splitlines():
         first = said.setdefault(line, row.name)
