@@ -133,14 +133,14 @@ bool takes_gradcheck(const py::object& inputs) {
   return true;
 }
 
-/// An option of C++, which has the name of Python's.
+/// A member of a C++ options struct, and its name in Python.
 template <class Options>
 struct Option {
   std::string_view name;
   std::variant<bool Options::*, double Options::*> member;
 };
 
-/// Those that both functions have.
+/// The options that both functions have.
 template <class Options>
 constexpr std::array kCommon{
     Option<Options>{"eps", &Options::eps},
@@ -188,7 +188,7 @@ T read_option(const char* function, std::string_view name, py::handle value) {
   return py::detail::cast_op<T>(caster);
 }
 
-/// The options in `given`, a dict; None is the default.
+/// The options in the dict `given`; None stands for the default.
 template <class Options, class Others>
 Options read_options(
     const char* function, const py::dict& given, const Others& others) {
