@@ -1,4 +1,5 @@
-/// The one prelude of every binding file.
+/// Includes and names that every binding file uses, and the functions that
+/// module.cpp calls.
 
 #pragma once
 
@@ -30,4 +31,4 @@ void bind_functional(py::module_& m);
 void bind_linear(py::module_& m);
 void bind_inline(py::module_& m);
 void bind_demo(py::module_& m);
-void bind_docs(py::module_& m);  // last: what it documents is there
+void bind_docs(py::module_& m);  // last: documents what the others have bound

@@ -1,5 +1,5 @@
-/// What `python -m libgrad demo` and benchmarks/ need of C++: a Function to
-/// train with, and the loops that a call from Python is measured against.
+/// The C++ side of `python -m libgrad demo` and of benchmarks/: a Function to
+/// train with, and loops in C++ to compare calls from Python with.
 
 #include "bindings/bindings.h"
 
@@ -22,7 +22,7 @@ using torch::autograd::variable_list;
 
 namespace {
 
-/// x * sigmoid(beta * x), which saves its input alone.
+/// x * sigmoid(beta * x), which saves nothing but its input.
 struct Swish : torch::autograd::Function<Swish> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, double beta) {
     ctx->save_for_backward({x});
@@ -39,7 +39,7 @@ struct Swish : torch::autograd::Function<Swish> {
   }
 };
 
-/// x * x, to measure a call with.
+/// x * x, whose call is measured.
 struct Square : torch::autograd::Function<Square> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x) {
     ctx->save_for_backward({x});
@@ -64,8 +64,8 @@ double seconds(int64_t rounds, const Body& body) {
   return passed.count();
 }
 
-/// Counts what LibTorch's allocators hand out, as its profiler does: what is in
-/// the profiler's place is asked for its configuration, too.
+/// Counts the bytes that LibTorch's allocators report, in the place of the
+/// profiler. LibTorch also asks the object in that place for a configuration.
 class MemoryCounter : public torch::profiler::impl::ProfilerStateBase {
  public:
   MemoryCounter()

@@ -1,5 +1,5 @@
-/// The docstrings of the extension, which the build takes from the stubs: they
-/// stand in one place, and help() shows what an editor does.
+/// Gives the extension its docstrings, which the build takes from the stubs: so
+/// they are written once, and help() shows the same text as an editor.
 
 #include "bindings/bindings.h"
 
@@ -12,8 +12,8 @@
 
 namespace {
 
-/// What `module` has under a name such as "Graph.to_text"; null where it has
-/// nothing, since Python adds it later.
+/// The object in `module` with a name such as "Graph.to_text"; null where there
+/// is none, since Python adds it later.
 py::object find(py::handle module, std::string_view name) {
   auto object = py::reinterpret_borrow<py::object>(module);
   while (object && !name.empty()) {
@@ -24,8 +24,8 @@ py::object find(py::handle module, std::string_view name) {
   return object;
 }
 
-/// Gives `object` its docstring where its type keeps one. A copy: pybind11
-/// frees those of its functions.
+/// Sets the docstring of `object` in the place where its type keeps one. The
+/// text is copied because pybind11 frees the docstrings of its functions.
 void document(py::handle object, const char* text) {
   if (PyInstanceMethod_Check(object.ptr())) {
     object = PyInstanceMethod_GET_FUNCTION(object.ptr());

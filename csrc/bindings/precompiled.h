@@ -1,5 +1,6 @@
-/// Headers that are compiled once where the files of the extension are compiled
-/// one by one: torch's and pybind11's alone, so that a change of ours is cheap.
+/// The precompiled header for builds that compile the extension file by file.
+/// It has only headers of torch and pybind11, so that an edit of libgrad's own
+/// headers does not rebuild it.
 
 #pragma once
 

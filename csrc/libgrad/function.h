@@ -1,20 +1,22 @@
 /// libgrad/function.h -- what torch::autograd::Function lacks: forward mode,
 /// and kernels that a transform or a compiler can look through.
 ///
-/// A Function is LibTorch's own; it may have two members that LibTorch does not
-/// know. `jvp` gives the tangents of the outputs (else they are derived from
-/// backward); `vmap` the outputs for a batch (else operator by operator):
+/// A Function is LibTorch's own torch::autograd::Function. It may have two
+/// members that LibTorch does not know. `jvp` computes the tangents of the
+/// outputs; without it they are derived from backward. `vmap` computes the
+/// outputs for a batch; without it each operator is batched by itself:
 ///
 ///     static variable_list jvp(AutogradContext*, variable_list tangents);
 ///     static std::pair<Tensor, libgrad::Dims> vmap(
 ///         const libgrad::VmapInfo&, const libgrad::Dims& in_dims,
 ///         /* the arguments of forward */);
 ///
-/// `tangents` holds one tensor for each argument, as what backward returns:
-/// zeros for a tensor without a tangent (undefined after
-/// ctx->set_materialize_grads(false)), undefined for what is no tensor.
-/// `in_dims` has one entry for each argument that can be a tensor, lists
-/// element by element. The body of `vmap` is differentiated as it is.
+/// `tangents` holds one tensor for each argument, in the order of what backward
+/// returns: zeros for a tensor without a tangent (undefined after
+/// ctx->set_materialize_grads(false)), undefined for an argument that is no
+/// tensor. `in_dims` has one entry for each argument that can be a tensor, and
+/// one for each element of a list. Autograd differentiates the body of `vmap`
+/// operator by operator.
 
 #pragma once
 
@@ -23,19 +25,20 @@
 
 namespace libgrad {
 
-/// `Fn::apply(args...)` that takes dual tensors too: their tangents go through
-/// `Fn::jvp` where there is one, else through the derivative of backward, which
-/// then must be made of differentiable operators (one forward, two backwards).
+/// `Fn::apply(args...)` that also accepts dual tensors. The tangents of the
+/// outputs come from `Fn::jvp` where there is one, else from the derivative of
+/// backward, which must then consist of differentiable operators (the cost is
+/// one forward and two backwards).
 ///
 ///     auto level = torch::autograd::forward_ad::enter_dual_level();
 ///     auto y = libgrad::apply<Cube>(at::_make_dual(x, tangent, level));
 ///     auto dy = y._fw_grad(level);
 ///     torch::autograd::forward_ad::exit_dual_level(level);
 ///
-/// Under torch.func, too, once def_function<Fn> (<libgrad/python.h>) has bound
-/// it: so `backward` calls another Function.
+/// Also works under torch.func once def_function<Fn> (<libgrad/python.h>) has
+/// bound `Fn`. A `backward` that calls another Function calls it like this.
 ///
-/// Throws NotImplementedError when the tangents cannot be had.
+/// Throws NotImplementedError when the tangents cannot be computed.
 /// Source: J t = d<backward(u), t>/du, J. Townsend, "A new trick for
 /// calculating Jacobian vector products", 2017.
 template <class Fn, class... Args>
@@ -56,8 +59,8 @@ detail::result_t<Fn> apply(const Args&... args) {
 
 /// `function(args...)`, called as the operator that def_kernel
 /// (<libgrad/python.h>) made of it. A kernel that reads memory (data_ptr) is
-/// called like this from `forward`, `backward` and `jvp`: under vmap it then
-/// runs once for each element, and torch.compile calls it as it is.
+/// called like this from `forward`, `backward` and `jvp`. Under vmap it then
+/// runs once for each element, and torch.compile treats it as one operator.
 ///
 ///     Tensor square_cpu(const Tensor& x);  // reads x.data_ptr<float>()
 ///

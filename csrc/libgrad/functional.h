@@ -1,11 +1,12 @@
 /// libgrad/functional.h -- derivatives of functions.
 ///
 /// Results, options and errors are those of torch.autograd.functional 2.13; a
-/// list of one tensor stands for its single tensors. The function is called
-/// with tensors of its own that require grad, and may use others: those are
-/// constants. No `.grad` is touched, and the modes of the thread are as before
-/// on every way out. All of it throws c10::Error where LibTorch does, where
-/// `strict` is not met, and inside a transform of torch.func.
+/// list of one tensor stands for torch's single tensor. The function is called
+/// with fresh tensors that require grad. Other tensors that the function uses
+/// are constants. No `.grad` is touched, and the thread's modes are restored
+/// whether a call returns or throws. Every function throws c10::Error where
+/// LibTorch does, where `strict` is violated, and inside a transform of
+/// torch.func.
 
 #pragma once
 
@@ -17,32 +18,33 @@ namespace libgrad {
 
 using torch::autograd::variable_list;
 
-/// A function of many tensors, and one of a single tensor.
+/// A function of a list of tensors, and a function of a single tensor.
 using Callable = detail::ListFunction;
 using TensorCallable = std::function<at::Tensor(const at::Tensor&)>;
 
-/// Entry [i][j] is of output i and input j, its shape that of the output
-/// followed by that of the input.
+/// Entry [i][j] is the block of output i and input j. Its shape is the output's
+/// shape followed by the input's.
 using Matrix = detail::Matrix;
 
-/// What the function returned, and the product with the vector.
+/// The outputs of the function, and the product with the vector.
 using Product = detail::OutputsAndProduct;
 
-/// The same for a function of a single tensor.
+/// The output of a function of a single tensor, and the product.
 struct TensorProduct {
   at::Tensor output;
   at::Tensor product;
 };
 
-/// What a function of one element returned, and its gradients.
+/// The value of a function that returns one element, and its gradients.
 struct ValueAndGrad {
   at::Tensor value;
   variable_list grads;
 };
 
-/// The outputs of `f` at `inputs` and vᵀJ: for each input the product, of its
-/// shape, dtype and device. Costs one forward and one backward. For complex
-/// numbers the product is with the conjugate of J, as everywhere in PyTorch.
+/// The outputs of `f` at `inputs` and vᵀJ: one product for each input, with the
+/// input's shape, dtype and device. Costs one forward and one backward. For
+/// complex numbers the product is with the conjugate of J, as everywhere in
+/// PyTorch.
 ///
 ///     auto [outputs, product] = libgrad::vjp(f, {x, y}, {.v = {v}});
 inline Product vjp(
@@ -53,10 +55,11 @@ inline Product vjp(
       f, inputs, options.v, options.create_graph, options.strict);
 }
 
-/// The outputs of `f` at `inputs` and Jv: for each output the product, of its
-/// shape, dtype and device. Costs one forward and two backwards, or with
-/// `.strategy = Strategy::forward` one forward with dual tensors; that takes
-/// neither `create_graph` (c10::NotImplementedError) nor `strict`.
+/// The outputs of `f` at `inputs` and Jv: one product for each output, with the
+/// output's shape, dtype and device. Costs one forward and two backwards, or,
+/// with `.strategy = Strategy::forward`, one forward with dual tensors. The
+/// forward strategy supports neither `create_graph` (throws
+/// c10::NotImplementedError) nor `strict`.
 ///
 ///     auto [outputs, product] = libgrad::jvp(f, {x, y}, {.v = {v, w}});
 inline Product jvp(
@@ -73,8 +76,8 @@ inline Product jvp(
   return detail::dual_product(detail::kJvp, f, inputs, options.v);
 }
 
-/// The value of `f`, a function of one element, at `inputs` and vᵀH: for each
-/// input the product, like the input. Costs one forward and two backwards.
+/// The value at `inputs` of `f`, which returns one element, and vᵀH: one
+/// product for each input, like the input. Costs one forward and two backwards.
 ///
 ///     auto [outputs, product] = libgrad::vhp(f, {x}, {.v = {v}});
 inline Product vhp(
@@ -85,9 +88,9 @@ inline Product vhp(
       detail::kVhp, f, inputs, options.v, options.create_graph, options.strict);
 }
 
-/// The value of `f`, a function of one element, at `inputs` and Hv. For real
-/// numbers and without `strict` it is had as vᵀH, by the symmetry of second
-/// derivatives that are continuous; else by one more backward.
+/// The value at `inputs` of `f`, which returns one element, and Hv. For real
+/// inputs and without `strict`, Hv is computed as vᵀH: continuous second
+/// derivatives are symmetric. Otherwise Hv costs one more backward.
 ///
 ///     auto [outputs, product] = libgrad::hvp(f, {x}, {.v = {v}});
 inline Product hvp(
@@ -101,7 +104,7 @@ inline Product hvp(
       detail::kHvp, f, inputs, options.v, options.create_graph, options.strict);
 }
 
-/// The value of `f`, a function of one element, at `inputs` and its gradients,
+/// The value at `inputs` of `f`, which returns one element, and its gradients,
 /// like the inputs. Costs one forward and one backward.
 ///
 ///     auto [loss, grads] = libgrad::value_and_grad(f, {w, b});
@@ -114,22 +117,24 @@ inline ValueAndGrad value_and_grad(
   return {std::move(outputs[0]), std::move(grads)};
 }
 
-/// The Jacobian of `f` at `inputs`: entry [i][j] is of output i and input j, of
-/// their shapes in a row, dtype and device of the input (with `forward` and
-/// `double_reverse`, of the output). `f` is called once; then comes one
-/// backward for a batch of rows, which costs little more than one for a row.
-/// Where that fails, because an operator or a backward of yours cannot be
-/// batched, the rows are taken one by one and a warning says why, once.
+/// The Jacobian of `f` at `inputs`. Entry [i][j] is the block of output i and
+/// input j: its shape is the output's shape followed by the input's, its dtype
+/// and device are those of the input (with `forward` and `double_reverse`, of
+/// the output). `f` is called once. Then one backward computes a batch of rows,
+/// at little more than the cost of one row. Where that fails, because an
+/// operator or a custom backward cannot be batched, the rows are computed one
+/// by one and a warning says why, once.
 ///
 ///     auto j = libgrad::jacobian(f, {x, y});  // j[0][1]: output 0, input y
 ///     auto k = libgrad::jacobian(f, {x}, {.chunk_size = 64});
 ///
-/// By default a tall Jacobian (eight times more outputs than inputs) is had
-/// by `double_reverse`, checked against the backward it starts from. For
-/// complex numbers the rows are conjugated as by vjp, columns (`forward`,
-/// `double_reverse`) are not. Throws c10::Error where `strict` is asked of
-/// anything but the loop, c10::NotImplementedError for `create_graph` with
-/// `forward`, c10::ValueError for a `chunk_size` under 1.
+/// By default a tall Jacobian (eight times more outputs than inputs) is
+/// computed by `double_reverse`, whose result is checked against the backward
+/// it starts from. For complex numbers rows are conjugated, as by `vjp`;
+/// columns (`forward`, `double_reverse`) are not. Throws c10::Error for
+/// `strict` with a strategy other than `automatic` and `loop`,
+/// c10::NotImplementedError for `create_graph` with `forward`, and
+/// c10::ValueError for a `chunk_size` below 1.
 inline Matrix jacobian(
     const Callable& f,
     const variable_list& inputs,
@@ -154,14 +159,17 @@ inline Matrix jacobian(
   return detail::matrix_by(call, ys, xs, options);
 }
 
-/// The Hessian of `f`, a function of one element, at `inputs`: entry [i][j] is
-/// of inputs i and j, of their shapes in a row and like input j. Costs one
-/// forward, one backward, and one more for each batch of rows, as `jacobian`.
+/// The Hessian at `inputs` of `f`, which returns one element. Entry [i][j] is
+/// the block of inputs i and j: its shape is the shape of input i followed by
+/// that of input j, its dtype and device are those of input j. Costs one
+/// forward, one backward, and another backward for each batch of rows, as
+/// `jacobian`.
 ///
 ///     auto h = libgrad::hessian(f, {x, y});  // h[0][1]: d²f/dx dy
 ///
-/// `Strategy::forward` calls `f` with many dual tensors and takes one backward
-/// through these: H by columns. Throws as `jacobian`.
+/// `Strategy::forward` calls `f` with a batch of dual tensors and runs one
+/// backward through them, which gives a batch of columns of H. Throws as
+/// `jacobian`.
 inline Matrix hessian(
     const Callable& f,
     const variable_list& inputs,
@@ -186,7 +194,7 @@ inline Matrix hessian(
   return detail::matrix_by(call, grads, xs, options);
 }
 
-/// The same of functions of a single tensor.
+/// Overloads for functions of a single tensor.
 ///
 ///     auto f = [](const at::Tensor& x) { return x.sin().sum(); };
 ///     auto h = libgrad::hessian(f, x);  // one tensor

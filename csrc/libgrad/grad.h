@@ -14,16 +14,16 @@ using torch::autograd::edge_list;
 using torch::autograd::variable_list;
 
 /// Gradients of `outputs` with respect to `inputs`: for each input the sum of
-/// vᵀJ over the outputs, of the input's shape, dtype and device. Nothing is
+/// vᵀJ over the outputs, with the input's shape, dtype and device. Nothing is
 /// accumulated: `.grad` stays as it is.
 ///
 ///     auto x = torch::tensor({1.0, 2.0}, torch::requires_grad());
 ///     auto g = libgrad::grad({(x * x).sum()}, {x});       // {[2, 4]}
 ///     auto h = libgrad::grad({x * x}, {x}, {.grad_outputs = {v}});
 ///
-/// Throws c10::Error as torch::autograd::grad does, naming the argument;
+/// Throws c10::Error where torch::autograd::grad does, naming the argument, and
 /// c10::ValueError for options that contradict each other. The engine is
-/// called as torch::autograd::grad calls it, without its copies of the lists.
+/// called as torch::autograd::grad calls it, but the lists are not copied.
 inline variable_list grad(
     const variable_list& outputs,
     const variable_list& inputs,
@@ -36,14 +36,15 @@ inline variable_list grad(
   const auto seeds = detail::make_seeds(
       detail::kGrad, outputs, options.grad_outputs, options.is_grads_batched);
   detail::check_inputs(detail::kGrad, inputs);
-  // Roots first: they make the accumulator of a leaf, which targets look for.
+  // Roots first: root_edge creates the gradient accumulator of a leaf, and
+  // target_edge looks that accumulator up.
   const auto roots = detail::edges(outputs, detail::root_edge);
   const auto targets = detail::edges(inputs, detail::target_edge);
   return detail::run_grad(roots, seeds, targets, inputs, options);
 }
 
-/// The same from edge to edge of the graph (Edge{node, input number}), for
-/// gradients at places that no tensor is kept for.
+/// Gradients between edges of the graph (Edge{node, input number}): for places
+/// in the graph whose tensor was not kept.
 inline variable_list grad(
     const edge_list& outputs,
     const edge_list& inputs,
@@ -53,13 +54,14 @@ inline variable_list grad(
 }
 
 /// Adds the gradients of `tensors` to `.grad` of the graph's leaves, or of
-/// `options.inputs`. Call it twice and they are summed: zeroing is yours.
+/// `options.inputs`. A second call adds to the first: zeroing `.grad` is up to
+/// the caller.
 ///
 ///     libgrad::backward({loss});
 ///     libgrad::backward({loss}, {.retain_graph = true, .inputs = {w}});
 ///
-/// Throws as torch::autograd::backward does (which it calls), naming the
-/// argument; then no `.grad` has been touched unless the engine had started.
+/// Throws as torch::autograd::backward, which it calls, and names the argument.
+/// An error before the engine starts leaves every `.grad` untouched.
 inline void backward(
     const variable_list& tensors, const BackwardOptions& options = {}) {
   detail::check_no_transform();
@@ -78,7 +80,7 @@ inline void backward(
       [&] { return detail::edges(tensors, detail::root_edge); });
 }
 
-/// The same from edges of the graph, and into edges of it.
+/// `backward` that starts at edges of the graph and accumulates at edges.
 inline void backward(
     const edge_list& tensors, const EdgeBackwardOptions& options = {}) {
   detail::backward_edges(

@@ -1,10 +1,10 @@
-/// libgrad/gradcheck.h -- is this derivative right? A check against
-/// differences, for any function and in any test framework.
+/// libgrad/gradcheck.h -- derivatives checked against finite differences, for
+/// any function and in any test framework.
 ///
 /// The checks, their order, tolerances and defaults are those of
-/// torch.autograd.gradcheck 2.13. A failure tells which output and input, the
-/// worst entries with both derivatives side by side, and whether another eps
-/// would help: in what() and as members of the exception.
+/// torch.autograd.gradcheck 2.13. A failure names the output and the input,
+/// shows the worst entries with both derivatives side by side, and says whether
+/// another eps would help: in what() and as members of the exception.
 
 #pragma once
 
@@ -14,10 +14,10 @@
 
 namespace libgrad {
 
-/// True when the derivatives of `f` at `inputs`, by those that require grad,
-/// are what differences of its values say they are. Inputs should be in double
-/// precision. They are moved in place while it runs and put back to the bit;
-/// no `.grad` is touched.
+/// True when the derivatives of `f` with respect to the inputs that require
+/// grad agree with finite differences of its values. Inputs should be in double
+/// precision. They are changed in place during the check and restored bit for
+/// bit; no `.grad` is touched.
 ///
 ///     auto f = [](const variable_list& x) -> variable_list {
 ///       return {MyFunction::apply(x[0], x[1])};
@@ -26,12 +26,12 @@ namespace libgrad {
 ///     libgrad::gradcheck(f, {x, w}, {.fast_mode = true});
 ///
 /// Throws GradcheckError where a check fails, unless `raise_exception` is
-/// false (then it returns false); c10::ValueError where no input requires
-/// grad, c10::Error for one with stride 0 or inside a transform of torch.func,
-/// GradcheckAssertion for options that contradict each other, and what `f` and
-/// its backward throw. Costs two calls of `f` for each number of the inputs
-/// and two backwards for each of the outputs; with `fast_mode` two calls for
-/// each input, two backwards for each output.
+/// false: then it returns false. Throws c10::ValueError where no input requires
+/// grad, c10::Error for an input with stride 0 and inside a transform of
+/// torch.func, GradcheckAssertion for options that contradict each other, and
+/// what `f` and its backward throw. Costs two calls of `f` for each element of
+/// the inputs and two backwards for each element of the outputs; with
+/// `fast_mode`, two calls for each input and two backwards for each output.
 inline bool gradcheck(
     const Callable& f,
     const variable_list& inputs,
@@ -39,10 +39,10 @@ inline bool gradcheck(
   return detail::gradcheck_in({}, f, inputs, options);
 }
 
-/// True when the derivatives of the gradients of `f` are right: its double
-/// backward (`check_rev_over_rev`), and forward mode over its backward
-/// (`check_fwd_over_rev`). `grad_outputs` has the vector for each output that
-/// requires grad; none stands for random ones.
+/// True when the derivatives of the gradients of `f` are right: the double
+/// backward (`check_rev_over_rev`), and forward mode over the backward
+/// (`check_fwd_over_rev`). `grad_outputs` has one vector for each output that
+/// requires grad; an empty list stands for random vectors.
 ///
 ///     libgrad::gradgradcheck(f, {x, w});
 ///
@@ -55,7 +55,7 @@ inline bool gradgradcheck(
   return detail::gradgradcheck_in({}, f, inputs, grad_outputs, options);
 }
 
-/// The same of functions of a single tensor.
+/// Overloads for functions of a single tensor.
 ///
 ///     libgrad::gradcheck([](const at::Tensor& x) { return x.sin(); }, x);
 inline bool gradcheck(

@@ -1,4 +1,4 @@
-/// libgrad/libgrad.h -- all of the C++ library.
+/// libgrad/libgrad.h -- the whole C++ library, except <libgrad/python.h>.
 
 #pragma once
 

@@ -1,5 +1,5 @@
-/// libgrad/linear.h -- Jacobians and Hessians as linear operators, which are
-/// multiplied with vectors and never built.
+/// libgrad/linear.h -- Jacobians and Hessians as linear operators: they
+/// multiply vectors, and no matrix is built.
 
 #pragma once
 
@@ -12,13 +12,14 @@
 
 namespace libgrad {
 
-/// A Jacobian or Hessian that multiplies vectors and is never a matrix.
+/// A Jacobian or Hessian that multiplies vectors; no matrix is built.
 ///
-/// A vector is flat: the entries of all inputs (or outputs) one after another,
-/// as torch.nn.utils.parameters_to_vector has them. Each product runs through
-/// the kept graph of one call of the function: the operator keeps alive what
-/// that saved, and writing to it makes the next product throw. Products have
-/// no graph of their own. Copies share the graph, and threads may.
+/// A vector is flat: it holds the entries of all inputs (or outputs) one after
+/// another, in the order of torch.nn.utils.parameters_to_vector. Each product
+/// runs the engine on the kept graph of one call of the function. The operator
+/// keeps the saved tensors of that graph alive; after an in-place change of a
+/// saved tensor the next product throws. Products have no graph of their own.
+/// Copies share the graph, and several threads may use it at once.
 class LinearOperator {
  public:
   /// Use `jacobian_operator` and `hessian_operator`.
@@ -35,15 +36,17 @@ class LinearOperator {
   at::Device device() const { return map_->inputs[0].device(); }
   bool is_symmetric() const { return map_->symmetric; }
 
-  /// The transposed operator, by the same graph. A Hessian's is itself.
+  /// The transposed operator, on the same graph. A Hessian is its own
+  /// transpose.
   LinearOperator transpose() const {
     return LinearOperator(map_, !transposed_ && !is_symmetric());
   }
 
-  /// The product with a vector of shape {n}, or with each column of {n, k},
-  /// many at once. Jᵀu and Hv cost one backward, and so does Jv: it is the
-  /// derivative of Jᵀu in u, which is made and checked at the first Jv by two
-  /// more, and needs a backward that can be differentiated.
+  /// The product with a vector of shape {n}, or with each column of {n, k}, in
+  /// batches. Jᵀu, Hv and Jv cost one backward each. Jv is the derivative of
+  /// Jᵀu with respect to u; the first Jv costs two more backwards, which record
+  /// and check the graph of Jᵀu. Jv needs a backward that is itself
+  /// differentiable.
   at::Tensor matmul(const at::Tensor& v) const {
     detail::check_surroundings(map_->call);
     check(v);
@@ -53,7 +56,8 @@ class LinearOperator {
     return result.is_alias_of(v) ? result.clone() : result;
   }
 
-  /// The same for a tensor for each input, giving one for each output.
+  /// The product with a vector given as one tensor for each input (for a
+  /// transposed operator, each output): one tensor for each output (input).
   variable_list apply(const variable_list& v) const {
     detail::check_vector(map_->call, v, domain(), "operator has one element.");
     const auto flat = v.empty() ? at::ones({1}, domain()[0].options())
@@ -102,9 +106,9 @@ class LinearOperator {
   bool transposed_;
 };
 
-/// The Jacobian of `f` at `inputs` as an operator: its rows are the elements of
-/// all outputs, its columns those of all inputs, which share one real dtype and
-/// one device. `f` is called once, here.
+/// The Jacobian of `f` at `inputs` as an operator, with a row for each element
+/// of the outputs and a column for each element of the inputs. Inputs and
+/// outputs share one real dtype and one device. `f` is called once, here.
 ///
 ///     const auto j = libgrad::jacobian_operator(f, {w, b});
 ///     auto jv = j.matmul(v);               // v: {w.numel() + b.numel()}
@@ -125,9 +129,10 @@ inline LinearOperator jacobian_operator(
           call, std::move(ys), std::move(xs), /*symmetric=*/false));
 }
 
-/// The Hessian of `f`, a function of one element, at `inputs` as an operator,
-/// symmetric as continuous second derivatives are. `f` is called once, and its
-/// gradient is taken once, here; a product is one backward through both.
+/// The Hessian at `inputs` of `f`, which returns one element, as an operator.
+/// The operator counts as symmetric, as continuous second derivatives are. `f`
+/// is called once and its gradient computed once, here; a product costs one
+/// backward through both.
 ///
 ///     const auto h = libgrad::hessian_operator(f, {w, b});
 ///     auto hv = h.matmul(v);
@@ -148,7 +153,7 @@ inline LinearOperator hessian_operator(
           call, std::move(grads), std::move(xs), /*symmetric=*/true));
 }
 
-/// The same of functions of a single tensor.
+/// Overloads for functions of a single tensor.
 inline LinearOperator jacobian_operator(
     const TensorCallable& f, const at::Tensor& input) {
   return jacobian_operator(detail::listed(f), {input});

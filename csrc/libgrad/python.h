@@ -1,4 +1,4 @@
-/// libgrad/python.h -- a C++ autograd Function in Python, by one line.
+/// libgrad/python.h -- a C++ autograd Function bound to Python by one line.
 /// The only public header that needs Python.
 
 #pragma once
@@ -25,13 +25,13 @@ namespace libgrad {
 /// The arguments' types are those of `Fn::forward`: Tensor, a list of tensors
 /// (at::TensorList or std::vector<Tensor>), int, float, bool, str, a list of
 /// int or float, std::optional of these, and whatever else pybind11 knows. The
-/// result is a tensor, or a tuple where `forward` returns a variable_list;
-/// LibTorch refuses undefined ones among them. The GIL is released while
+/// result is a tensor, or a tuple of tensors where `forward` returns a
+/// variable_list; LibTorch refuses undefined outputs. The GIL is released while
 /// `forward` runs.
 ///
 /// The function works in torch.func's transforms, in forward mode and in
-/// torch.compile, and is an operator as well: torch.ops.<module>.<name>. `Fn`
-/// may have these beside `forward` and `backward`:
+/// torch.compile. It is also an operator: torch.ops.<module>.<name>. Besides
+/// `forward` and `backward`, `Fn` may have these members:
 ///
 ///     // Tangents of the outputs, from one tangent for each argument.
 ///     static variable_list jvp(AutogradContext*, variable_list tangents);
@@ -40,8 +40,8 @@ namespace libgrad {
 ///         const libgrad::VmapInfo&, const libgrad::Dims& in_dims,
 ///         /* the arguments of forward */);
 ///
-/// Python sees TypeError for arguments that do not fit, and for exceptions of
-/// c10 the type they stand for (TORCH_CHECK_VALUE: ValueError).
+/// Python sees a TypeError for arguments of the wrong type, and for c10's
+/// exceptions the corresponding Python type (TORCH_CHECK_VALUE: ValueError).
 template <class Fn, class... Extra>
 void def_function(py::module_& m, const char* name, const Extra&... extra) {
   static_assert(
@@ -75,11 +75,12 @@ void def_function(py::module_& m, const char* name, const Extra&... extra) {
               parameters.mutated());
 }
 
-/// Makes `function`, which reads the memory of its arguments (data_ptr), an
-/// operator, torch.ops.<module>.<name>, that libgrad::kernel<function> calls.
-/// `fake` takes the same arguments and returns an empty output of the right
-/// shape: torch.compile and torch.export run it in place of `function`, which
-/// does without them when there is none. `names` are those of the arguments.
+/// Makes an operator, torch.ops.<module>.<name>, of `function`, which reads the
+/// memory of its arguments (data_ptr). libgrad::kernel<function> calls the
+/// operator. `fake` takes the same arguments and returns an empty output of the
+/// right shape: torch.compile and torch.export run it in place of `function`.
+/// Without a `fake` neither can trace the operator. `names` are the names of
+/// the arguments.
 ///
 ///     Tensor square_fake(const Tensor& x) { return at::empty_like(x); }
 ///     libgrad::def_kernel<square_cpu, square_fake>(m, "square", "x"_a);

@@ -1,8 +1,8 @@
 /// libgrad/split.h -- the rows of a Jacobian or Hessian in parts, for programs
 /// that compute them in several places.
 ///
-/// How the parts get from one place to another is the program's affair, as it
-/// is torch.distributed's in Python.
+/// The program moves the parts between those places; in Python
+/// torch.distributed does.
 
 #pragma once
 
@@ -12,8 +12,8 @@
 
 namespace libgrad {
 
-/// The rows of a Jacobian or Hessian: the function has been called, its graph
-/// is kept, and any part of the rows can be computed from it.
+/// The rows of a Jacobian or Hessian. The function has been called and its
+/// graph is kept; any part of the rows can be computed from that graph.
 class MatrixRows {
  public:
   /// Use `jacobian_rows` and `hessian_rows`.
@@ -27,12 +27,13 @@ class MatrixRows {
         inputs_(std::move(inputs)),
         options_(options) {}
 
-  /// How many rows there are: one for each element of the outputs that have a
-  /// graph. Those of others are zero.
+  /// The number of rows: one for each element of the outputs that have a graph.
+  /// The rows of other outputs are zero and not counted.
   int64_t count() const { return rows().count(); }
 
-  /// Part `index` of `parts` equal ones: for each input its rows, of which
-  /// there are count() / parts, rounded up; after the last come zeros.
+  /// Part `index` of `parts` equal parts. It holds, for each input, count() /
+  /// parts rows, rounded up; a part that reaches past the last row is padded
+  /// with zeros.
   variable_list part(int64_t index, int64_t parts) const {
     TORCH_CHECK_VALUE(
         0 <= index && index < parts,
@@ -67,8 +68,9 @@ class MatrixRows {
     return result;
   }
 
-  /// The matrix, from all of its parts: for each input the rows of part 0, 1,
-  /// and so on in one tensor. With `check` it is checked here, as a whole.
+  /// The matrix, assembled from all parts: `parts` has one tensor for each
+  /// input, the rows of part 0, 1 and so on. The option `check` applies here,
+  /// to the whole matrix.
   Matrix whole(const variable_list& parts) const {
     const auto mine = rows();
     TORCH_CHECK_VALUE(
@@ -114,14 +116,14 @@ class MatrixRows {
   JacobianOptions options_;
 };
 
-/// The rows of what `jacobian` computes by rows; `f` is called once, here.
+/// The rows of the Jacobian that `jacobian` computes; `f` is called once, here.
 ///
 ///     const auto rows = libgrad::jacobian_rows(f, {x, y});
 ///     auto mine = rows.part(rank, world);    // one tensor an input
 ///     auto j = rows.whole(gathered(mine));   // as jacobian(f, {x, y})
 ///
 /// Throws as `jacobian`, c10::NotImplementedError for `create_graph` and for
-/// strategies that take columns, and c10::Error for `strict`.
+/// strategies that compute columns, and c10::Error for `strict`.
 inline MatrixRows jacobian_rows(
     const Callable& f,
     const variable_list& inputs,
@@ -134,7 +136,7 @@ inline MatrixRows jacobian_rows(
   return MatrixRows(call, std::move(ys), std::move(xs), options);
 }
 
-/// The rows of what `hessian` computes by rows.
+/// The rows of the Hessian that `hessian` computes.
 inline MatrixRows hessian_rows(
     const Callable& f,
     const variable_list& inputs,

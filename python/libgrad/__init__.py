@@ -6,7 +6,7 @@ import typing as _typing
 
 from ._compat import check_torch as _check_torch
 
-_check_torch()  # before the extension, which needs that torch's symbols
+_check_torch()  # before the extension is loaded, which needs the symbols of the right torch
 
 from . import functional
 from ._C import (
@@ -97,15 +97,15 @@ if _typing.TYPE_CHECKING:
 else:
 
     def __getattr__(name):
-        """Import libgrad.types when somebody asks for it."""
+        """Import libgrad.types at its first use."""
         if name == "types":
-            import libgrad.types  # not `from . import types`, which would ask here again
+            import libgrad.types  # not `from . import types`, which would call __getattr__ again
 
             return libgrad.types
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-for _name in __all__:  # reprs, pickles and tracebacks speak of libgrad alone
+for _name in __all__:  # reprs, pickles and tracebacks show the public module
     if hasattr(globals().get(_name), "__module__"):
         globals()[_name].__module__ = "libgrad"
 del _name

@@ -1,4 +1,4 @@
-"""``python -m libgrad``: see it work, ask what it is, find its C++ side."""
+"""``python -m libgrad``: commands for a demo, versions and paths, checks, pictures, a doctor."""
 
 from __future__ import annotations
 

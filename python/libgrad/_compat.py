@@ -1,4 +1,4 @@
-"""Check that torch is the one that libgrad was built with, before anything else is loaded."""
+"""Check that torch has the version that libgrad was built for, before anything else is loaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def check_torch() -> None:
-    """Import torch; raise ImportError when it is of another minor version than the build's.
+    """Import torch; raise ImportError when its minor version is not the build's.
 
     ``LIBGRAD_SKIP_TORCH_CHECK=1`` skips the check, at your own risk.
     """

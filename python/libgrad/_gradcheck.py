@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-# As they are now: libgrad's may take the place of torch.autograd.gradcheck later.
+# Imported by name now: a program may later replace torch.autograd.gradcheck by libgrad's.
 from torch.autograd.gradcheck import GradcheckError as _TorchsError
 from torch.autograd.gradcheck import gradcheck as _torchs_gradcheck
 from torch.autograd.gradcheck import gradgradcheck as _torchs_gradgradcheck
@@ -18,7 +18,7 @@ __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 
 class GradcheckEntry(NamedTuple):
-    """One entry of two Jacobians that should be one."""
+    """One entry of the analytic and the numeric Jacobian."""
 
     output: tuple[int, ...]
     input: tuple[int, ...]
@@ -29,7 +29,7 @@ class GradcheckEntry(NamedTuple):
 
 
 class GradcheckStep(NamedTuple):
-    """The numeric derivative of the worst entry by one eps."""
+    """The numeric derivative of the worst entry with one eps."""
 
     eps: float
     numeric: float | complex
@@ -41,10 +41,10 @@ GradcheckEntry.__module__ = GradcheckStep.__module__ = "libgrad.types"
 
 
 class GradcheckError(_TorchsError):
-    """What failed in `gradcheck` or `gradgradcheck`, in sentences and as data.
+    """A failure of `gradcheck` or `gradgradcheck`, in sentences and as data.
 
-    It is a torch.autograd.gradcheck.GradcheckError, and so a RuntimeError. What a kind of failure
-    does not have is None or empty.
+    It is a torch.autograd.gradcheck.GradcheckError, and so a RuntimeError. Attributes that do not
+    apply to a kind of failure are None or empty.
 
     >>> def double(x):
     ...     y = 2 * x
@@ -62,19 +62,20 @@ class GradcheckError(_TorchsError):
         kind: What failed: "jacobian" (analytic and numeric derivatives differ), "not_zero" (no
             output requires grad, yet the function changes), "not_repeatable", "grad_output",
             "undefined", "batched", "dtype", "size", "layout", "device".
-        forward_mode: True where it was forward mode that failed.
-        output: Which output, among all that the function returns.
-        input: Which input, among all that it takes; behind them come the grad_outputs.
-        part: "real" or "imaginary", where that part of a complex output (in forward mode: input)
-            was looked at alone.
+        forward_mode: True where forward mode failed.
+        output: The index of the output, among all that the function returns.
+        input: The index of the input, among all that the function takes, followed by the
+            grad_outputs.
+        part: "real" or "imaginary", where only that part of a complex output (in forward mode: of a
+            complex input) was checked.
         worst: At most ten entries, the worst first: (output, input, analytic, numeric, error,
             allowed), where the first two are indices into these tensors.
-        wrong: How many entries disagree.
-        entries: How many there are.
-        analytic: The Jacobian of autograd, a row for each element of the input.
-        numeric: The Jacobian by differences. For kind "batched" the two hold what vmap and a
-            loop gave.
-        sweep: The worst entry by eps from 1e-2 to 1e-10: (eps, numeric, error, agrees).
+        wrong: The number of entries that disagree.
+        entries: The number of all entries.
+        analytic: The Jacobian by autograd, with a row for each element of the input.
+        numeric: The Jacobian by differences. For the kind "batched", `analytic` is the result of
+            vmap, and `numeric` that of a loop.
+        sweep: The worst entry with eps from 1e-2 to 1e-10: (eps, numeric, error, agrees).
         advice: What the sweep means.
     """
 
@@ -93,7 +94,7 @@ class GradcheckError(_TorchsError):
 
 
 def _result(outcome: Any) -> bool:
-    """Return True or False; raise what the dict `outcome` tells."""
+    """Return True or False; raise the error that a dict describes."""
     if isinstance(outcome, bool):
         return outcome
     error, cause = GradcheckError(outcome.pop("message")), outcome.pop("cause")
@@ -124,10 +125,11 @@ def gradcheck(
     """Check the derivatives of `func` at `inputs` against differences of its values.
 
     These are torch.autograd.gradcheck's checks, options and exceptions, run by
-    ``libgrad::gradcheck``; a failure tells more. Inputs should be in double precision.
+    ``libgrad::gradcheck``; the error says more. Inputs should be in double precision.
 
-    `gradcheck` asks whether the derivatives are right, and raises an error if not; `check` asks in
-    which modes of PyTorch (vmap, torch.func, torch.compile, ...) a function works, and reports.
+    `gradcheck` tests whether the derivatives are right, and raises an error if not. `check` tests
+    in which modes of PyTorch (vmap, torch.func, torch.compile, ...) a function works, and returns
+    a report.
 
     >>> x = torch.randn(4, 3, dtype=torch.double, requires_grad=True)
     >>> libgrad.gradcheck(lambda x: torch.tanh(x) * x.exp(), x)
@@ -135,23 +137,23 @@ def gradcheck(
     >>> libgrad.gradcheck(torch.linalg.norm, x, fast_mode=True, check_forward_ad=True)
     True
 
-    Inputs that are sparse or of a subclass of Tensor, and calls inside torch.func or a mode that
-    intercepts torch, are handed to torch's own gradcheck.
+    Calls with inputs that are sparse or of a subclass of Tensor, and calls inside torch.func or a
+    mode that intercepts torch, are passed to torch's own gradcheck.
 
     Args:
         func: Takes `inputs`; returns a tensor, or a tuple or list with tensors among other things.
-        inputs: A tensor, or a tuple of tensors and other things. Those that require grad are
-            checked; they are changed in place while it runs, and put back.
+        inputs: A tensor, or a tuple of tensors and other things. Tensors that require grad are
+            checked; they are changed in place during the check, and restored.
         eps: The step of the differences (f(x + eps) - f(x - eps)) / (2 eps).
         atol: Entries agree where |analytic - numeric| <= atol + rtol |numeric|.
         rtol: See `atol`.
         raise_exception: Raise where a check fails, instead of returning False.
-        nondet_tol: What two runs of one backward may differ by.
+        nondet_tol: The allowed difference between two runs of one backward.
         check_undefined_grad: Also run the backward with undefined gradients (None), which stand
             for zeros.
-        check_grad_dtypes: Also demand that gradients have the dtypes of what they belong to.
+        check_grad_dtypes: Also require that gradients have the dtypes of their inputs.
         check_batched_grad: Also run the backward under vmap, as is_grads_batched does.
-        check_batched_forward_grad: The same for forward mode.
+        check_batched_forward_grad: Also run forward mode under vmap.
         check_forward_ad: Check forward mode.
         check_backward_ad: Check the backward.
         fast_mode: Compare one random product of each Jacobian instead of every entry.
@@ -192,7 +194,7 @@ def gradgradcheck(
     """Check the derivatives of the gradients of `func` at `inputs` against differences.
 
     These are torch.autograd.gradgradcheck's checks, options and exceptions: `gradcheck` of the
-    function that takes `inputs` and `grad_outputs` to the gradients. It is a row of `check`, too.
+    function from `inputs` and `grad_outputs` to the gradients. It is also a row of `check`.
 
     >>> x = torch.randn(3, dtype=torch.double, requires_grad=True)
     >>> libgrad.gradgradcheck(lambda x: torch.tanh(x) * x.exp(), x)
@@ -203,11 +205,11 @@ def gradgradcheck(
     Args:
         func: As in `gradcheck`.
         inputs: As in `gradcheck`.
-        grad_outputs: The vectors for those outputs that require grad; None for random ones.
-        gen_non_contig_grad_outputs: Draw vectors that are not contiguous.
+        grad_outputs: The vectors for the outputs that require grad; None for random vectors.
+        gen_non_contig_grad_outputs: Draw non-contiguous vectors.
         check_fwd_over_rev: Check forward mode over the backward.
         check_rev_over_rev: Check the backward of the backward.
-        eps: As in `gradcheck`, like all the others.
+        eps: As in `gradcheck`, like the options below.
         atol: The same.
         rtol: The same.
         raise_exception: The same.

@@ -1,4 +1,4 @@
-"""Where the C++ side of the installed package lies."""
+"""The paths of the C++ side of the installed package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["cmake_dir", "include_dir"]
 
 
 def _find(relative: str) -> str:
-    root = os.path.dirname(_C.__file__)  # in an editable install, not where the sources are
+    root = os.path.dirname(_C.__file__)  # in an editable install not the folder of the sources
     path = os.path.join(root, relative)
     if os.path.isdir(path):
         return path

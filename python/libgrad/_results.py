@@ -14,14 +14,14 @@ def _itself(self: T, memo: object = None) -> T:
 
 
 def immutable(cls: type[T]) -> type[T]:
-    """Let a copy of an instance of `cls`, shallow or deep, be the instance, which never changes."""
+    """Make any copy of an instance of `cls` the instance itself, which never changes."""
     copied: Any = cls
     copied.__copy__ = copied.__deepcopy__ = _itself
     return cls
 
 
 def refuse_pickle(cls: type[Any], what: str, instead: str) -> None:
-    """Let pickling an instance of `cls` raise a TypeError that says what to keep instead."""
+    """Make pickling an instance of `cls` raise a TypeError that says what to keep instead."""
 
     def __reduce_ex__(self: object, protocol: object) -> NoReturn:
         name = type(self).__qualname__

@@ -18,7 +18,7 @@ __all__ = [
     "vjp",
 ]
 
-hessian = _functional.hessian  # types and documentation: functional.pyi
+hessian = _functional.hessian  # types and documentation are in functional.pyi
 hvp = _functional.hvp
 jacobian = _functional.jacobian
 jvp = _functional.jvp

@@ -1,4 +1,4 @@
-"""The types of what libgrad returns: for annotations, isinstance, and help."""
+"""The types of libgrad's results: for annotations, isinstance, and help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-/// C++ Functions behind def_function, as libgrad._function.bound drives them.
+/// The C++ Functions of def_function, for libgrad._function.bound.
 
 #include "bindings/bindings.h"
 
@@ -18,11 +18,11 @@ using MaybeTensors = std::vector<std::optional<at::Tensor>>;
 /// A Function and the arguments of one call.
 struct OneCall {
   const Erased* function;
-  std::vector<int64_t> mutated;  // arguments
+  std::vector<int64_t> mutated;  // indices of arguments
   std::vector<at::IValue> values;
 };
 
-/// What the capsule of a module that uses def_function holds.
+/// The content of a capsule of a module that uses def_function.
 template <class T>
 T& content(const py::capsule& capsule, const char* name) {
   if (std::string_view(capsule.name()) != name) {
@@ -229,7 +229,7 @@ void bind_function(py::module_& m) {
                               const std::string& schema,
                               py::function transformed) {
         const auto& erased = erased_in(function);
-        // Operators live as long as the program: nothing is ever released.
+        // Operators live as long as the program, so the rule is never released.
         const auto rule = transformed.release();
         define_operator(
             Operator(space, name, schema, erased.single),

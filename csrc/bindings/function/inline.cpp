@@ -1,5 +1,5 @@
-/// Functions of libgrad.load_inline: read from Python without a line of
-/// pybind11 in what the user builds.
+/// The Functions of libgrad.load_inline. Arguments are read here, so that the
+/// user's library is compiled without pybind11.
 
 #include "bindings/function/inline_types.h"
 
@@ -14,13 +14,13 @@ namespace {
 struct Parameter {
   std::string name;  // empty: by position only
   bool keyword_only;
-  py::object fallback;  // null: none
-  std::string text;     // of the type
+  py::object fallback;  // the default; null where there is none
+  std::string text;     // the type in the schema
   Type type;
   bool (*fits)(const at::IValue&);
 };
 
-/// What runs when the Python function is called.
+/// The callable behind a Python function of load_inline.
 class InlineFunction {
  public:
   InlineFunction(
@@ -98,7 +98,7 @@ class InlineFunction {
         Py_TYPE(object.ptr())->tp_name);
   }
 
-  /// The argument of each parameter: what was given, else its default.
+  /// The argument of each parameter: the given object, or the default.
   std::vector<py::object> match(
       const py::args& args, const py::kwargs& kwargs) const {
     std::vector<py::object> objects(parameters_.size());
@@ -189,7 +189,7 @@ void bind_inline(py::module_& m) {
          uintptr_t address,
          const py::list& parameters) {
         py::options options;
-        options.disable_function_signatures();  // doc has one, with defaults
+        options.disable_function_signatures();  // `doc` has the signature
         const auto& inlined = inlined_at(address);
         const InlineFunction bound(name, inlined, parameters);
         const py::cpp_function function(

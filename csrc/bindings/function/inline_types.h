@@ -1,4 +1,4 @@
-/// Python objects to the IValues that the types of a schema name.
+/// Converts Python objects to IValues by the types of a schema.
 
 #pragma once
 
@@ -17,14 +17,15 @@
 
 namespace libgrad::detail {
 
-/// True for a tensor that the plain call would not do justice.
+/// True for a tensor that the plain call cannot handle: a dual tensor, or a
+/// tensor of a subclass.
 inline bool is_special(py::handle tensor) {
   return !THPVariable_CheckExact(tensor.ptr()) ||
          is_dual(THPVariable_Unpack(tensor.ptr()));
 }
 
-/// Reads `object` into `value`; false when it is of another kind. Sets
-/// `special` when there is a special tensor in it.
+/// Reads `object` into `value`; false when it is of another type. Sets
+/// `special` when it is a special tensor.
 using Read = bool (*)(py::handle object, at::IValue& value, bool& special);
 
 inline bool read_tensor(py::handle object, at::IValue& value, bool& special) {
@@ -72,7 +73,8 @@ inline Read reader_of(const std::string& type) {
   return found == readers->end() ? nullptr : found->second;
 }
 
-/// The type of an argument: a schema's, "Tensor" or "int[]?".
+/// The type of an argument by its name in a schema, such as "Tensor" or
+/// "int[]?".
 struct Type {
   Read read;
   std::string suffixes;  // '?' and '[', innermost first

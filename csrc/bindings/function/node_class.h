@@ -1,9 +1,9 @@
-/// bindings/function/node_class.h -- the Python class of a Function's node.
-/// Needs Python; every function is called with the GIL held.
+/// bindings/function/node_class.h -- the Python class of a C++ Function's
+/// nodes. Every function must be called with the GIL held.
 ///
 /// Relies on (covered by tests/function/test_function.py):
-/// - registerCppFunction chooses the class of `grad_fn` by the node's type;
-/// - _initFunctionPyTypeObject fills in what all such classes have.
+/// - registerCppFunction sets the class of `grad_fn` for a type of node;
+/// - _initFunctionPyTypeObject fills in the slots that all such classes share.
 
 #pragma once
 
@@ -23,7 +23,7 @@
 
 namespace libgrad::detail {
 
-/// A class for the nodes of one Function; lives as long as the program.
+/// The Python class for the nodes of one Function; never freed.
 struct NodeClass {
   const Erased* function;
   std::string name;
@@ -41,7 +41,7 @@ inline const NodeClass& node_class_of(PyObject* self) {
   return *node_classes().at(Py_TYPE(self));
 }
 
-/// What the Function saved, in a tuple; None for undefined tensors.
+/// The tensors that the Function saved, in a tuple; None for undefined tensors.
 inline py::tuple saved_tensors(PyObject* self) {
   auto& node = *reinterpret_cast<torch::autograd::THPCppFunction*>(self)->cdata;
   const auto saved =
@@ -87,7 +87,7 @@ inline int64_t saved_index(PyObject* name) {
   return error == std::errc() && stop == end ? index : -1;
 }
 
-/// `_saved_0`, `_saved_1`, ... beside what the class has.
+/// The attributes `_saved_0`, `_saved_1`, ..., besides those of the class.
 inline PyObject* get_node_attribute(PyObject* self, PyObject* name) {
   HANDLE_TH_ERRORS
   const auto index = saved_index(name);
@@ -101,7 +101,7 @@ inline PyObject* get_node_attribute(PyObject* self, PyObject* name) {
   return PyObject_GenericGetAttr(self, name);
 }
 
-/// What dir() lists: the class's own names and those of the saved tensors.
+/// The names that dir() lists: those of the class and of the saved tensors.
 inline PyObject* get_node_names(PyObject* self, PyObject*) {
   HANDLE_TH_ERRORS
   const auto& type = node_class_of(self).type;
@@ -127,7 +127,7 @@ inline PyMethodDef method(const char* name, PyCFunction call, int flags) {
   return {name, call, flags, nullptr};
 }
 
-/// Makes the class of `function`'s nodes and tells torch of it.
+/// Makes the Python class of `function`'s nodes and registers it with torch.
 inline py::object register_node_class(const Erased& function) {
   namespace autograd = torch::autograd;
   auto* made = new NodeClass();

@@ -1,13 +1,13 @@
 /// bindings/function/operators.h -- a Function as an operator of the
 /// dispatcher.
 ///
-/// The kernel for autograd runs the Function itself, so that what lies below
-/// (tracing, functionalization) meets the operators of its forward and, in
-/// backward, those of its own gradient.
+/// The kernel for autograd runs the Function itself, so that the dispatch keys
+/// below (tracing, functionalization) see the operators of its forward and, in
+/// a backward, those of its gradient.
 ///
 /// Relies on (covered by tests/function/test_function_compile.py): torch.func
-/// takes an operator at FuncTorchDynamicLayerFrontMode before anything else
-/// does.
+/// intercepts an operator at FuncTorchDynamicLayerFrontMode, before any other
+/// dispatch key.
 
 #pragma once
 
@@ -24,7 +24,7 @@
 
 namespace libgrad::detail {
 
-/// `kernel` as the dispatcher calls it.
+/// A Boxed function as a kernel of the dispatcher.
 class BoxedKernel final : public c10::OperatorKernel {
  public:
   BoxedKernel(bool single, Boxed kernel)
@@ -49,8 +49,8 @@ class BoxedKernel final : public c10::OperatorKernel {
   Boxed kernel_;
 };
 
-/// An operator in the making: `space`::`name` with this schema. One of that
-/// name which was defined here before gives way.
+/// Defines the operator `space`::`name` with a schema, and adds kernels to it.
+/// It replaces an operator of the same name that was defined here before.
 class Operator {
  public:
   Operator(
@@ -96,10 +96,11 @@ class Operator {
   torch::Library* library_;
 };
 
-/// Fn::apply as an operator's schema describes it: no input changes but those
-/// that it names, and no output shares memory with another input. A compiler
-/// takes both for granted; where it meets a view, it replays that, without the
-/// gradient that F gives it.
+/// Fn::apply with the properties that its operator's schema states: no input
+/// changes unless the schema says so, and no output shares memory with an
+/// unchanged input (such an output is cloned). A compiler relies on both. It
+/// would replay an output that is a view as that view, without the gradient of
+/// F.
 class OperatorCall {
  public:
   OperatorCall(
@@ -150,11 +151,12 @@ class OperatorCall {
   const Erased& function_;
   Arguments values_;
   const std::vector<int64_t>& mutated_;
-  variable_list inputs_;  // that must not change
+  variable_list inputs_;  // the inputs that must not change
   std::vector<int64_t> versions_;
 };
 
-/// Makes `function` an operator; `transformed` runs it under torch.func.
+/// Adds the kernels of `function` to `op`; `transformed` runs it under
+/// torch.func.
 inline void define_operator(
     Operator op,
     const Erased& function,
@@ -182,7 +184,8 @@ inline variable_list call_operator(
                        : values.at(0).toTensorVector();
 }
 
-/// Makes `kernel` an operator, for every device that has memory to read.
+/// Adds `kernel` to `op` for every device whose memory a kernel can read, its
+/// fake for meta tensors, and an error for autograd.
 inline void define_kernel(Operator op, ErasedKernel& kernel) {
   for (const auto device :
        {c10::DispatchKey::CPU,

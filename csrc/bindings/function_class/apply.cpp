@@ -6,8 +6,8 @@ namespace libgrad::detail {
 
 namespace {
 
-/// True inside torch.func's transforms and under the tracer, which torch's own
-/// `apply` knows how to serve.
+/// True inside torch.func's transforms and under the JIT tracer, which torch's
+/// own `apply` supports.
 bool is_transformed() {
   static constexpr c10::DispatchKeySet keys{
       c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
@@ -16,8 +16,8 @@ bool is_transformed() {
   return c10::impl::tls_local_dispatch_key_set().included_.has_any(keys);
 }
 
-/// True when `count` arguments are the parameters of `forward` as they are: it
-/// is a plain function with that many and no defaults to fill in.
+/// True when `count` positional arguments match the parameters of `forward`
+/// without binding: it is a plain function and no default has to be filled in.
 bool takes_exactly(PyObject* forward, size_t count) {
   if (!PyFunction_Check(forward)) {
     return false;
@@ -33,8 +33,8 @@ bool takes_exactly(PyObject* forward, size_t count) {
                                       : parameters == count);
 }
 
-/// Reads the arguments that are tensors; true when one of them outlived the
-/// transform of torch.func that made it.
+/// Reads the tensors among the arguments. True when a tensor has outlived the
+/// transform of torch.func that wrapped it.
 bool read_tensors(PythonCall& call) {
   call.is_variable.assign(call.count, false);
   call.tensors.clear();
@@ -77,7 +77,8 @@ PyObject* wrap(PythonCall& call, PythonOutputs& outputs) {
   return tuple.release();
 }
 
-/// What profilers see of a call: the class, as torch reports its own.
+/// Reports a call to profilers by the name of its class, as torch does for its
+/// own Functions.
 void record(at::RecordFunction& guard, const PythonCall& call) {
   std::vector<c10::IValue> inputs;
   if (guard.needsInputs()) {
@@ -156,7 +157,7 @@ void bind_function_class(py::module_& m) {
   m.attr("FunctionContext") = context;
   FunctionNames::context =
       reinterpret_cast<PyTypeObject*>(context.release().ptr());
-  FunctionNames::get();  // before anything can take torch's place
+  FunctionNames::get();  // before a program can replace torch's members
   m.attr("_apply") = py::reinterpret_steal<py::object>(
       PyCFunction_NewEx(&def, nullptr, py::str("libgrad").ptr()));
 }
@@ -164,6 +165,6 @@ void bind_function_class(py::module_& m) {
 #else
 
 void bind_function_class(py::module_&) {
-}  // libgrad.Function explains
+}  // the `apply` of libgrad.Function raises an error instead
 
 #endif

@@ -1,10 +1,11 @@
-/// bindings/function_class/calls.h -- what the node of python_function.h calls
-/// in Python: forward, setup_context, backward, jvp. Every function needs the
-/// GIL.
+/// bindings/function_class/calls.h -- calls the Python members of a Function
+/// for the node of node.h: forward, setup_context, backward, jvp. Every
+/// function needs the GIL.
 ///
 /// Relies on (covered by
 /// tests/function_class/test_function_class_internals.py):
-/// - the fields of THPFunction hold what torch's FunctionCtx put there.
+/// - the methods of torch's FunctionCtx store their arguments in the fields of
+///   THPFunction.
 
 #pragma once
 
@@ -14,7 +15,8 @@
 
 namespace libgrad::detail {
 
-/// The tensors in `field`, a tuple that ctx got from the user; then empties it.
+/// Takes the tensors out of `field`, a tuple that a method of ctx stored, and
+/// clears it.
 inline variable_list take_tensors(PyObject*& field, const char* method) {
   variable_list tensors;
   if (!field) {
@@ -40,7 +42,7 @@ inline variable_list take_tensors(PyObject*& field, const char* method) {
   return tensors;
 }
 
-/// The tensors given to save_for_backward; undefined for None.
+/// Takes the tensors that save_for_backward stored; undefined for None.
 inline variable_list take_saved(PythonCall& call) {
   auto* ctx = call.ctx();
   variable_list tensors;
@@ -67,7 +69,8 @@ inline variable_list take_saved(PythonCall& call) {
   return tensors;
 }
 
-/// Notes what setup_context saves: torch refuses inputs among the outputs.
+/// Notes the tensors that setup_context saves: LibTorch's _wrap_outputs refuses
+/// them when they are inputs that forward returned.
 inline void note_saved_by_setup(PythonCall& call) {
   for (const auto& tensor : call.to_save) {
     if (tensor.defined()) {
@@ -135,7 +138,7 @@ inline PythonOutputs read_results(PythonCall& call) {
 inline PythonOutputs PythonFunction::forward(
     torch::autograd::AutogradContext* ctx,
     PythonCall* call,
-    at::TensorList /*in call->args*/) {
+    at::TensorList /*inputs: call->args has them*/) {
   const auto& names = FunctionNames::get();
   auto node = PythonNode::of(*ctx);
   auto type = context_type(call->cls);
@@ -162,7 +165,8 @@ inline PythonOutputs PythonFunction::forward(
   return read_results(*call);
 }
 
-/// The gradients as backward takes them: one by one, or in a list of its own.
+/// Adds the gradients as arguments of backward: one by one, or, if `boxed`, in
+/// one list.
 inline void add_gradients(
     CallArguments& args, variable_list& grads, bool boxed) {
   if (!boxed) {
@@ -179,12 +183,12 @@ inline void add_gradients(
   args.steal(list.release());
 }
 
-/// What backward returned, for the arguments that are tensors.
+/// The gradients that backward returned for the arguments that are tensors.
 inline variable_list read_gradients(const PythonNode& node, PyObject* result) {
   const auto& is_variable = node.is_variable_input_;
   const auto expected = is_variable.size();
   const auto got = static_cast<size_t>(PyTuple_GET_SIZE(result));
-  size_t count = got;  // what is beyond may be None
+  size_t count = got;  // surplus gradients must be None
   while (count > expected && PyTuple_GET_ITEM(result, count - 1) == Py_None) {
     --count;
   }

@@ -1,12 +1,13 @@
-/// bindings/function_class/class.h -- what libgrad reads from a Function's
-/// class in Python, and how it calls it. Every function needs the GIL.
+/// bindings/function_class/class.h -- reads the members of a Function's Python
+/// class, and calls them. Every function needs the GIL.
 ///
 /// Relies on (covered by
 /// tests/function_class/test_function_class_internals.py):
-/// - torch.autograd.function.Function has torch's defaults for `backward`,
-///   `vjp` and `setup_context`, which tell whether a class has its own;
-/// - its metaclass puts the type of ctx, named after the class, into
-///   `_backward_cls`, and that type has the class in `_forward_cls`.
+/// - torch.autograd.function.Function defines `backward`, `vjp` and
+///   `setup_context`, so that a class overrides one where its attribute is
+///   another object;
+/// - the metaclass of Function stores the type of ctx, which is named after the
+///   class, in `_backward_cls`; that type has the class in `_forward_cls`.
 
 #pragma once
 
@@ -22,7 +23,7 @@ inline py::object interned(const char* name) {
   return py::reinterpret_steal<py::object>(PyUnicode_InternFromString(name));
 }
 
-/// Names and torch's defaults; looked up once, never released.
+/// Interned names and torch's default members; looked up once, never released.
 struct FunctionNames {
   py::object base =
       py::module_::import("torch.autograd.function").attr("Function");
@@ -40,7 +41,7 @@ struct FunctionNames {
   py::object boxed = interned("boxed_grads_call");
   py::object clears = interned("clear_saved_tensors_on_access");
 
-  /// The base of every ctx; set once, where libgrad's module makes it.
+  /// The base class of every ctx; set once, when libgrad's module is made.
   static inline PyTypeObject* context = nullptr;
 
   static const FunctionNames& get() {
@@ -55,14 +56,15 @@ inline THPObjectPtr attribute(PyObject* object, const py::object& name) {
   return checked(PyObject_GetAttr(object, name.ptr()));
 }
 
-/// The class that ctx belongs to.
+/// The Function's class that `ctx` belongs to.
 inline THPObjectPtr forward_class(PyObject* ctx) {
   return attribute(
       reinterpret_cast<PyObject*>(Py_TYPE(ctx)),
       FunctionNames::get().forward_cls);
 }
 
-/// CallArguments of a call, with room for what vectorcall may put before them.
+/// The arguments of a vectorcall, with a free slot in front of them
+/// (PY_VECTORCALL_ARGUMENTS_OFFSET).
 class CallArguments {
  public:
   explicit CallArguments(size_t capacity) {
@@ -92,8 +94,8 @@ class CallArguments {
   c10::SmallVector<PyObject*, 10> objects_;
 };
 
-/// What Python returned for a tensor, undefined for None; `what` it was is
-/// added to the error otherwise.
+/// The tensor `object`, undefined for None. Throws for any other object; `what`
+/// is the end of the message.
 inline at::Tensor tensor_or_none(PyObject* object, const char* what) {
   if (object == Py_None) {
     return {};
@@ -117,7 +119,7 @@ inline bool read_class_flag(PyObject* cls, const py::object& name) {
   return flag.get() == Py_True;
 }
 
-/// The class of ctx for `cls`; the first call makes it, named as torch's.
+/// The type of ctx for `cls`, named as torch names it. The first call makes it.
 inline THPObjectPtr context_type(PyObject* cls) {
   const auto& names = FunctionNames::get();
   auto type = attribute(cls, names.backward_cls);
@@ -131,7 +133,7 @@ inline THPObjectPtr context_type(PyObject* cls) {
   return type;
 }
 
-/// The class's `backward`, or its `vjp`.
+/// The class's `backward`, or its `vjp` where it defines that.
 inline THPObjectPtr user_backward(PyObject* cls) {
   const auto& names = FunctionNames::get();
   auto backward = attribute(cls, names.backward);

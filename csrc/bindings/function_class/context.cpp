@@ -58,7 +58,8 @@ PyObject* set_materialize_grads(PyObject* self, PyObject* value) {
   Py_RETURN_NONE;
 }
 
-/// `name` as torch has it, for a ctx that torch's own `apply` made.
+/// The attribute `name` of torch's base class, for a ctx that torch's own
+/// `apply` made.
 PyObject* inherited(PyObject* self, const char* name) {
   auto* descriptor = PyDict_GetItemString(THPFunctionType.tp_dict, name);
   return Py_TYPE(descriptor)

@@ -1,4 +1,5 @@
-/// The type of ctx: torch's, whose tensors are in the C++ AutogradContext.
+/// The type of ctx: derived from torch's, but its saved tensors are in the C++
+/// AutogradContext.
 
 #pragma once
 

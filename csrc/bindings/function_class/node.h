@@ -1,16 +1,18 @@
 /// bindings/function_class/node.h -- the node of a Function that is written
-/// in Python. Needs Python and torch 2.13: before, it defines nothing.
+/// in Python. Needs Python and torch 2.13; with an older torch this header
+/// defines nothing.
 ///
 /// Relies on (covered by
 /// tests/function_class/test_function_class_internals.py):
 /// - Function<T>::apply makes a CppNode<T>, calls T::forward with its context
-///   and finds to_optional, _wrap_outputs and to_output_type by the types of
-///   their arguments; an explicit CppNode<T> is a friend of AutogradContext;
-/// - a THPFunction is plain data whose `cdata` may be any Node, so that what
-///   torch does with a grad_fn of its own Functions works for ours;
-/// - PyObjectPreservation ties that object and its node together, for the
-///   garbage collector as well;
-/// - THPFunction's type frees and traverses what `new_context` puts into it.
+///   and finds to_optional, _wrap_outputs and to_output_type by
+///   argument-dependent lookup; an explicit specialization CppNode<T> is a
+///   friend of AutogradContext;
+/// - a THPFunction is plain data whose `cdata` may be any Node, so that torch's
+///   code for the grad_fn of its own Functions works for libgrad's;
+/// - PyObjectPreservation keeps that object and its node alive together, also
+///   in the garbage collector;
+/// - THPFunction's type frees and traverses the fields that `new_context` sets.
 
 #pragma once
 
@@ -40,11 +42,11 @@ using torch::autograd::variable_list;
 
 [[noreturn]] inline void throw_python_error() {
   python_error error;
-  error.persist();  // it may cross the engine, and threads
+  error.persist();  // the exception may cross the engine, and threads
   throw std::move(error);
 }
 
-/// `object`, or the Python exception that it failed with.
+/// `object`; throws the Python exception where it is null.
 inline THPObjectPtr checked(PyObject* object) {
   if (!object) {
     throw_python_error();
@@ -65,13 +67,13 @@ struct PythonCall {
   THPObjectPtr context{};     // a THPFunction: what Python calls ctx
   THPObjectPtr result{};      // what forward returned
   variable_list to_save{};    // undefined for None
-  Impls outputs{};            // when there is a node for them
+  Impls outputs{};            // outputs that have a node
   Impls saved_by_setup{};     // tensors that setup_context saves
 
   THPFunction* ctx() { return reinterpret_cast<THPFunction*>(context.get()); }
 };
 
-/// The results of forward, those that are not tensors left out.
+/// The results of forward; nullopt for a result that is not a tensor.
 struct PythonOutputs {
   PythonCall* call = nullptr;
   std::vector<std::optional<at::Tensor>> tensors{};
@@ -91,9 +93,9 @@ struct PythonFunction : torch::autograd::Function<PythonFunction> {
 
 using PythonNode = torch::autograd::CppNode<PythonFunction>;
 
-/// Python's side of a run of `node` by the engine; with the GIL.
+/// Calls the class's backward for `node`. Needs the GIL.
 variable_list call_backward(PythonNode& node, variable_list&& grads);
-/// Calls jvp of the class; with the GIL.
+/// Calls the class's jvp. Needs the GIL.
 variable_list call_jvp(
     PythonCall& call,
     const variable_list& inputs,
@@ -101,8 +103,9 @@ variable_list call_jvp(
 
 }  // namespace libgrad::detail
 
-/// The node: as LibTorch's, but named after the class in Python, and without
-/// the lock while Python runs, since the GIL's order would be the wrong one.
+/// The node of a Python Function. Unlike LibTorch's CppNode it is named after
+/// the Python class, and does not hold its mutex while Python runs: waiting for
+/// the GIL under that mutex could deadlock.
 template <>
 struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
     : public torch::autograd::Node {
@@ -130,7 +133,7 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
   }
 
   void release_variables() override {
-    std::vector<SavedVariable> released;  // freed after the lock
+    std::vector<SavedVariable> released;  // destroyed after the unlock
     std::lock_guard<std::mutex> lock(mutex_);
     released.swap(ctx_.saved_variables_);
     ctx_.has_freed_buffers_ = true;
@@ -156,7 +159,8 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
         "compile what calls apply(), or derive from torch.autograd.Function");
   }
 
-  /// The saved tensors; called with the GIL, which a wait lets go of.
+  /// The saved tensors. Needs the GIL, which is released while it waits for the
+  /// mutex.
   variable_list unpack(bool clear) {
     std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock()) {
@@ -179,13 +183,14 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
     return c10::static_intrusive_pointer_cast<CppNode>(ctx.grad_fn_.lock());
   }
 
-  // What Function<T>::apply uses.
+  // Members that Function<T>::apply uses.
   void set_ctx_grad_fn(const c10::intrusive_ptr<Node>& node) {
     ctx_.grad_fn_ = node;
   }
-  /// Saves what is an output without its graph, which would be a cycle.
+  /// Saves the tensors of save_for_backward; outputs without their graph, which
+  /// would be a reference cycle.
   void save_variables_to_ctx() {
-    std::vector<SavedVariable> saved;  // all or, when a hook throws, none
+    std::vector<SavedVariable> saved;  // all, or none when a hook throws
     saved.reserve(call_->to_save.size());
     for (const auto& tensor : call_->to_save) {
       if (tensor.defined()) {
@@ -207,7 +212,8 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
 
 namespace libgrad::detail {
 
-/// A new ctx of `type` for `node`, which owns it from now on; flags as torch's.
+/// A new ctx of `type` for `node`, which owns it from now on, with torch's
+/// default flags.
 inline THPObjectPtr new_context(
     PyTypeObject* type, const c10::intrusive_ptr<PythonNode>& node) {
   return THPObjectPtr(
@@ -229,7 +235,7 @@ inline THPObjectPtr new_context(
           }));
 }
 
-/// The node of a ctx, or null when it is one of torch's own.
+/// The node of a ctx; null for a ctx that torch's own `apply` made.
 inline PythonNode* python_node(const THPFunction* ctx) {
   auto* node = ctx->cdata.get();
   return node && typeid(*node) == typeid(PythonNode)
@@ -249,7 +255,8 @@ T to_output_type(PythonOutputs& outputs) {
   return std::move(outputs);
 }
 
-/// As LibTorch's, with the class's jvp instead of an error.
+/// LibTorch's _wrap_outputs, with the class's jvp in place of the function that
+/// refuses forward mode.
 template <class... Rest>
 PythonOutputs _wrap_outputs(
     const variable_list& inputs,
@@ -263,7 +270,7 @@ PythonOutputs _wrap_outputs(
     bool /*pure_view*/,
     Rest&&... rest) {
   const auto view_as_self = [](const at::Tensor& x) {
-    auto self = checked(THPVariable_Wrap(x));  // a subclass has its own
+    auto self = checked(THPVariable_Wrap(x));  // a subclass may override it
     return THPVariable_Unpack(
         checked(PyObject_CallMethod(self, "view_as", "O", self.get())).get());
   };

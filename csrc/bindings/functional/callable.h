@@ -1,4 +1,4 @@
-/// A Python function where the C++ library wants one.
+/// A Python function as a function of the C++ library.
 
 #pragma once
 
@@ -11,12 +11,12 @@
 #include <functional>
 #include <optional>
 
-/// Calls a Python function with tensors grouped as the caller's inputs, and
-/// remembers how it grouped what it returned. Lives on the stack of the call:
-/// `reference` gives what the C++ library takes.
+/// Calls a Python function with tensors that are grouped like the caller's
+/// inputs, and remembers how the function grouped its outputs. The object lives
+/// on the stack of the call; the C++ library takes a `reference` to it.
 class NestFunction {
  public:
-  /// What is done with the outputs before C++ sees their tensors.
+  /// Called with the outputs before C++ sees their tensors.
   using Inspect = std::function<void(const Nest& outputs)>;
 
   NestFunction(
@@ -56,12 +56,12 @@ class NestFunction {
   std::optional<Nest> outputs_;
 };
 
-/// True for an argument that is there, and not None.
+/// True for an argument that was passed and is not None.
 inline bool is_given(PyObject* argument) {
   return argument != nullptr && argument != Py_None;
 }
 
-/// Runs `work` without the GIL, as the engine demands.
+/// Runs `work` without the GIL, as the engine requires.
 template <class Work>
 auto unlocked(const Work& work) {
   libgrad::detail::ContextStash<> context;
@@ -69,7 +69,7 @@ auto unlocked(const Work& work) {
   return work();
 }
 
-/// Refuses a tuple, also of one, where one tensor is wanted.
+/// Refuses a tuple, even of one tensor, where a single tensor is required.
 inline auto single_output(const char* function) {
   return [function](const Nest& outputs) {
     TORCH_CHECK(
@@ -82,7 +82,8 @@ inline auto single_output(const char* function) {
   };
 }
 
-/// `matrix` as Python groups outputs, and in each of them inputs.
+/// `matrix` in Python's grouping of the outputs (`outer`), with the grouping of
+/// the inputs (`inner`) inside each.
 inline py::object grouped(
     const Nest& outer, const Nest& inner, const libgrad::Matrix& matrix) {
   std::vector<py::object> rows;

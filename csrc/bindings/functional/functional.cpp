@@ -12,9 +12,9 @@ namespace {
 
 constexpr const char* kInputs = "inputs";
 
-/// True for what no other attempt may follow: exceptions of Python's that are
-/// no Exception, such as KeyboardInterrupt. Others are taken off the thread,
-/// where torch's engine leaves those of a backward.
+/// True for an error that no other attempt may follow: a Python exception that
+/// is not an Exception, such as KeyboardInterrupt. torch's engine leaves the
+/// Python exception of a backward set on the thread; any other is cleared.
 bool is_interrupt(const std::exception& error) {
   py::gil_scoped_acquire gil;
   if (const auto* ours = dynamic_cast<const py::error_already_set*>(&error)) {
@@ -38,8 +38,8 @@ PyObject* run_vjp(const ProductArguments& args) {
   libgrad::ProductOptions options{
       .create_graph = read_truth(args[3], false),
       .strict = read_truth(args[4], false)};
-  // the library reads v after it has called the function, which says how the
-  // outputs are grouped
+  // v is grouped like the outputs, so it is read when the function has returned
+  // them; the library uses v only after that.
   NestFunction f(args[0], "vjp", inputs, [&](const Nest& outputs) {
     if (is_given(args[2])) {
       options.v = outputs.read_alike(args[2], "vjp", "v");
@@ -121,7 +121,8 @@ PyObject* run_value_and_grad(const std::array<PyObject*, 4>& args) {
 /// group.
 using MatrixArguments = std::array<PyObject*, 9>;
 
-/// What `strategy` and `vectorize` choose; where neither is given, libgrad.
+/// The strategy that `strategy` and `vectorize` name; automatic where neither
+/// is given.
 Strategy read_strategy(const MatrixArguments& args) {
   const bool named = args[5] != nullptr;
   const auto name =
@@ -224,8 +225,8 @@ PyObject* run_hessian(const MatrixArguments& args) {
   return grouped(inputs, inputs, matrix).release().ptr();
 }
 
-/// A function of Python's that reads its arguments by `kSignature` and hands
-/// them to `run`.
+/// A Python function that reads its arguments by `kSignature` and passes them
+/// to `run`.
 template <auto& kSignature, auto run>
 PyObject* entry(
     PyObject* /*self*/,

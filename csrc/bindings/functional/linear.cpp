@@ -6,7 +6,7 @@
 
 namespace {
 
-/// An operator, and how Python groups what it maps from and to.
+/// An operator, and how Python groups its inputs and outputs.
 struct LinearOperator {
   libgrad::LinearOperator linear;
   Nest inputs;

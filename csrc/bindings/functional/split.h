@@ -1,4 +1,4 @@
-/// Matrices whose rows are computed by the processes of a group.
+/// Matrices whose rows are shared among the processes of a group.
 
 #pragma once
 
@@ -15,8 +15,8 @@ struct GroupedRows {
   Nest inputs;
 };
 
-/// The matrix of the rows that `make` gives, over the processes of `group`:
-/// libgrad._functional.split.matrix.
+/// The matrix whose rows `make` returns, computed by the processes of `group`
+/// (calls libgrad._functional.split.matrix).
 py::object split_matrix(
     py::handle group,
     const char* function,

@@ -32,7 +32,7 @@ py::tuple place(const std::vector<int64_t>& indices) {
   return result;
 }
 
-/// The exception behind `cause`, or None.
+/// `cause` as a Python exception, or None.
 py::object cause_of(const std::exception_ptr& cause) {
   if (!cause) {
     return py::none();
@@ -49,7 +49,7 @@ py::object cause_of(const std::exception_ptr& cause) {
   return py::reinterpret_steal<py::object>(value);
 }
 
-/// What `error` tells, under the names of libgrad.GradcheckError's attributes.
+/// The members of `error`, by the names of libgrad.GradcheckError's attributes.
 py::dict to_dict(const GradcheckError& error) {
   const bool complex =
       error.analytic.defined() &&
@@ -91,7 +91,8 @@ py::dict to_dict(const GradcheckError& error) {
   return result;
 }
 
-/// True or False, as `check` says, or a dict of what it throws.
+/// The result of `check`: True or False, or a dict of the GradcheckError that
+/// it throws.
 template <class Check>
 py::object outcome(const Check& check) {
   const libgrad::detail::ContextStash<> context;
@@ -110,7 +111,8 @@ py::object outcome(const Check& check) {
   }
 }
 
-/// True where the inputs are ordinary tensors and nothing intercepts torch.
+/// True when the inputs are ordinary tensors and nothing intercepts torch's
+/// operators.
 bool takes_gradcheck(const py::object& inputs) {
   using namespace libgrad::detail;
   Objects objects;
@@ -131,14 +133,14 @@ bool takes_gradcheck(const py::object& inputs) {
   return true;
 }
 
-/// An option of C++, which has the name of Python's.
+/// A member of a C++ options struct, and its name in Python.
 template <class Options>
 struct Option {
   std::string_view name;
   std::variant<bool Options::*, double Options::*> member;
 };
 
-/// Those that both functions have.
+/// The options that both functions have.
 template <class Options>
 constexpr std::array kCommon{
     Option<Options>{"eps", &Options::eps},
@@ -186,7 +188,7 @@ T read_option(const char* function, std::string_view name, py::handle value) {
   return py::detail::cast_op<T>(caster);
 }
 
-/// The options in `given`, a dict; None is the default.
+/// The options in the dict `given`; None stands for the default.
 template <class Options, class Others>
 Options read_options(
     const char* function, const py::dict& given, const Others& others) {

@@ -1,9 +1,9 @@
-/// A Python function that gradcheck calls, and what Python adds to it.
+/// The Python function that gradcheck calls, and the GradcheckHost for Python.
 ///
 /// Relies on (covered by tests/gradcheck/test_gradcheck.py):
-/// - torch.autograd.forward_ad says in `_current_level` whether there are dual
-///   tensors, which its other functions ask;
-/// - the engine leaves a Python exception set as well as thrown.
+/// - torch.autograd.forward_ad keeps the current level of dual tensors in
+///   `_current_level`, which its functions read;
+/// - the engine throws a Python exception and also leaves it set on the thread.
 
 #pragma once
 
@@ -18,14 +18,14 @@ namespace gradcheck_host {
 using libgrad::variable_list;
 using libgrad::detail::GradcheckHost;
 
-/// A tuple as it is, a list as a tuple, anything else alone in one.
+/// A tuple as it is, a list as a tuple, and any other object in a tuple of one.
 inline py::tuple as_tuple(const py::object& object) {
   return py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object)
              ? py::tuple(object)
              : py::make_tuple(object);
 }
 
-/// The tensors of `objects`; undefined for what is none.
+/// The tensors among `objects`; undefined in the place of other objects.
 inline variable_list tensors_of(const py::tuple& objects) {
   variable_list tensors;
   tensors.reserve(objects.size());
@@ -43,8 +43,8 @@ inline variable_list tensors_of(const py::tuple& objects) {
   throw error;
 }
 
-/// A Python function of some arguments, called without the GIL: it gets them
-/// as they are where no other tensor stands in their place.
+/// A Python function and its arguments; takes the GIL for a call. The function
+/// gets the original object of each argument whose tensor is unchanged.
 class Checked {
  public:
   Checked(py::object function, py::tuple arguments)
@@ -107,8 +107,8 @@ class Checked {
   variable_list tensors_;
 };
 
-/// What a Python exception means. The engine also leaves it set in the
-/// interpreter; it is in the C++ exception as well.
+/// The meaning of a Python exception of class `type`. Clears the error on the
+/// thread, which the engine leaves set: the C++ exception holds it as well.
 inline GradcheckHost::Thrown thrown_in_python(PyObject* type) {
   py::gil_scoped_acquire gil;
   PyErr_Clear();
@@ -130,7 +130,8 @@ inline GradcheckHost::Thrown classify(const std::exception& error) {
   return GradcheckHost::by_cpp(error);
 }
 
-/// Lets Python know of a level of dual tensors, as forward_ad.dual_level does.
+/// Tells torch.autograd.forward_ad of a level of dual tensors, as its
+/// dual_level does.
 inline void tell_forward_mode(bool on) {
   py::gil_scoped_acquire gil;
   py::module_::import("torch.autograd.forward_ad").attr("_current_level") =

@@ -1,6 +1,6 @@
-/// libgrad/function/advice.h -- what to do about errors that come from below.
+/// libgrad/function/advice.h -- advice for LibTorch's errors in a Function.
 ///
-/// Relies on (covered by tests/function/test_function_advice.py): the words of
+/// Relies on (covered by tests/function/test_function_advice.py): the text of
 /// LibTorch's messages.
 
 #pragma once
@@ -15,7 +15,7 @@
 
 namespace libgrad::detail {
 
-/// What to tell of an error in a Function; empty for nothing.
+/// The advice for an error message of LibTorch; empty where there is none.
 inline std::string advice(std::string_view error) {
   const auto says = [&](const auto& texts) {
     for (const std::string_view text : texts) {
@@ -49,7 +49,8 @@ inline std::string advice(std::string_view error) {
   return "";
 }
 
-/// body(), whose errors are told with the name of the Function and what to do.
+/// The result of body(). An error for which there is advice is thrown again
+/// with the name of the Function and the advice.
 template <class Body>
 auto with_advice(const std::type_info& function, const Body& body) {
   try {

@@ -1,5 +1,5 @@
 /// libgrad/function/erased.h -- a Function behind plain function pointers, for
-/// code that is the same for all of them.
+/// code that is the same for all Functions.
 ///
 /// Relies on (covered by tests/function/test_function.py): the node of
 /// Function<F> is a CppNode<F> whose context is `ctx_`.
@@ -15,14 +15,13 @@
 
 namespace libgrad {
 
-/// What the optional `vmap` of a Function is told about the call.
+/// The batch size and the randomness of a vmap, for a Function's own `vmap`.
 struct VmapInfo {
   int64_t batch_size;
   std::string randomness;  // "error", "different" or "same"
 };
 
-/// The dimension that is mapped over, one for each tensor; none for a tensor
-/// that is not mapped over.
+/// The batch dimension of each tensor; none for a tensor that is not batched.
 using Dims = std::vector<std::optional<int64_t>>;
 
 namespace detail {
@@ -30,12 +29,12 @@ namespace detail {
 using Arguments = c10::ArrayRef<at::IValue>;
 using Boxed = std::function<variable_list(std::vector<at::IValue>)>;
 
-/// `Fn`'s members, with the arguments of `forward` as IValues. An absent
-/// optional member is null.
+/// The members of `Fn`, with the arguments of `forward` as IValues. The pointer
+/// to an optional member that `Fn` lacks is null.
 struct Erased {
   const std::type_info* function;
   const std::type_info* node;
-  std::vector<std::string> types;  // of the schema; empty for what it lacks
+  std::vector<std::string> types;  // in the schema; empty: no operator takes it
   bool single;                     // forward returns a tensor, not a list
   variable_list (*apply)(Arguments);
   variable_list (*forward)(AutogradContext*, Arguments);
@@ -43,9 +42,9 @@ struct Erased {
   variable_list (*jvp)(AutogradContext*, variable_list);
   std::pair<variable_list, Dims> (*vmap)(
       const VmapInfo&, const Dims&, Arguments);
-  AutogradContext* (*context)(torch::autograd::Node&);  // null: not F's node
-  void (*resave)(torch::autograd::Node&);  // what save_for_backward was given
-  mutable Boxed transformed;  // under torch.func; set when it is bound
+  AutogradContext* (*context)(torch::autograd::Node&);  // null: no node of Fn
+  void (*resave)(torch::autograd::Node&);  // saves what save_for_backward got
+  mutable Boxed transformed;  // apply under torch.func; set by the binding
 };
 
 inline variable_list to_list(at::Tensor tensor) {
@@ -148,15 +147,15 @@ struct Erase<Fn, std::tuple<Args...>> {
   }
 };
 
-/// The one Erased of `Fn`, for the life of the program.
+/// The Erased of `Fn`, made once and never freed.
 template <class Fn>
 const Erased& erase() {
   static const auto* erased = new Erased(Erase<Fn>::make());
   return *erased;
 }
 
-/// The tensors among `values`, lists element by element. Absent optional ones
-/// are left out.
+/// The tensors in `values`, also those in lists. Absent optional tensors are
+/// left out.
 inline variable_list tensors_of(Arguments values) {
   variable_list tensors;
   for (const auto& value : values) {
@@ -171,7 +170,7 @@ inline variable_list tensors_of(Arguments values) {
   return tensors;
 }
 
-/// `values` with `tensors` in the place of those that `tensors_of` lists.
+/// `values` with `tensors` in place of `tensors_of(values)`.
 inline std::vector<at::IValue> with_tensors(
     Arguments values, const variable_list& tensors) {
   auto next = tensors.begin();
@@ -193,7 +192,8 @@ inline std::vector<at::IValue> with_tensors(
   return result;
 }
 
-/// The places in `tensors_of(values)` of the tensors that `arguments` hold.
+/// The indices in `tensors_of(values)` of the tensors in `arguments`, which are
+/// indices into `values`.
 inline std::vector<int64_t> tensor_places(
     Arguments values, const std::vector<int64_t>& arguments) {
   std::vector<int64_t> places;
@@ -210,8 +210,8 @@ inline std::vector<int64_t> tensor_places(
   return places;
 }
 
-/// For each tensor of `tensors_of(values)` its place in what `backward`
-/// returns, and the length of that.
+/// For each tensor of `tensors_of(values)` the index of its gradient in the
+/// list that `backward` returns, and the length of that list.
 inline std::pair<std::vector<size_t>, size_t> gradient_places(
     Arguments values) {
   std::vector<size_t> places;

@@ -1,14 +1,15 @@
 /// libgrad/function/forward_mode.h -- Function<F>::apply for dual tensors.
 ///
 /// LibTorch's apply refuses inputs with tangents. With forward mode switched
-/// off it does not see them, yet what it saves are the dual tensors themselves.
-/// The tangents of the outputs then come from <libgrad/function/tangents.h>.
+/// off it does not see the tangents, but it still saves the dual tensors
+/// themselves. The tangents of the outputs then come from
+/// <libgrad/function/tangents.h>.
 ///
 /// Relies on (covered by tests/function/test_function_forward_mode.py):
 /// - _fw_grad(0) reads as undefined while AutoFwGradMode is off;
-/// - apply saves its inputs as they are, tangents included;
-/// - a detached tensor with a gradient edge of its own counts as one that an
-///   operation made;
+/// - apply saves its inputs with their tangents;
+/// - a detached tensor that was given a gradient edge counts as the output of
+///   an operation;
 /// - save_for_backward and save_variables_to_ctx may run a second time.
 
 #pragma once
@@ -29,8 +30,8 @@ inline bool is_dual(const at::Tensor& tensor) {
   return tensor.defined() && tensor._fw_grad(/*level=*/0).defined();
 }
 
-/// One call with dual tensors. Those at `mutated`, among the tensors, are
-/// changed in place: F gets copies, which are written back.
+/// One call with dual tensors. `mutated` are the indices of the tensors that F
+/// changes in place: F gets copies of them, which are then written back.
 class DualCall {
  public:
   DualCall(
@@ -52,7 +53,7 @@ class DualCall {
       at::AutoFwGradMode no_forward_mode(false);
       outputs_ = apply();
       find_context();
-      if (context_ == nullptr) {  // nothing of it can be differentiated
+      if (context_ == nullptr) {  // no output can be differentiated
         changed_ = outputs_;
         write_back();
         return std::move(outputs_);
@@ -69,9 +70,10 @@ class DualCall {
   }
 
  private:
-  /// Fills in what `apply` is given: copies of what it changes, and tensors
-  /// that require grad for those with a tangent. So it makes a node, and F
-  /// finds what it asks of its arguments (requires_grad()) as in reverse mode.
+  /// Prepares the inputs of `apply` in `given_`: copies of the inputs that F
+  /// changes, and for inputs with a tangent stand-ins that require grad. Then
+  /// `apply` makes a node, and requires_grad() of an argument is true for F as
+  /// in reverse mode.
   void track() {
     at::AutoGradMode grad_mode(true);
     given_ = inputs_;
@@ -135,8 +137,8 @@ class DualCall {
     }
   }
 
-  /// Gives the outputs their tangents, and the outputs among the saved tensors
-  /// too.
+  /// Gives the outputs their tangents, and replaces saved outputs by outputs
+  /// with tangents.
   void attach() {
     auto saved = tracked_ ? context_->get_saved_variables() : variable_list();
     bool resave = take_out_stand_ins(saved);
@@ -146,7 +148,7 @@ class DualCall {
         continue;
       }
       const auto first = index_of(changed_, changed_[i].unsafeGetTensorImpl());
-      if (first < static_cast<int64_t>(i)) {  // the same tensor once more
+      if (first < static_cast<int64_t>(i)) {  // F returned the tensor twice
         output = outputs_[first];
         continue;
       }
@@ -174,8 +176,8 @@ class DualCall {
     }
   }
 
-  /// Leaves of the stand-ins neither an edge nor, in `saved`, a tensor; true
-  /// when there was one.
+  /// Removes the node's edges to stand-ins, and replaces stand-ins in `saved`
+  /// by the inputs that they stand for. True when `saved` held a stand-in.
   bool take_out_stand_ins(variable_list& saved) {
     const auto& edges = node_->next_edges();
     for (size_t i = 0; tracked_ && i < edges.size(); ++i) {
@@ -194,9 +196,10 @@ class DualCall {
     return found;
   }
 
-  /// `output` out of the graph that was made for the tangents alone. A view of
-  /// an input stays one only with a tangent that is a view as well: a later
-  /// write to it would change the input but not the input's tangent.
+  /// `output`, detached from the graph that was recorded only to compute the
+  /// tangents. A view of an input becomes a copy unless its tangent is a view
+  /// of the input's tangent: a later write to the view would change the input
+  /// but not the input's tangent.
   at::Tensor untracked(const at::Tensor& output, at::Tensor& tangent) const {
     if (tangent.defined() && tangent.requires_grad()) {
       tangent = tangent.detach();
@@ -208,8 +211,9 @@ class DualCall {
     return stale ? output.detach().clone() : output.detach();
   }
 
-  /// `output`, or a copy of a view that lies in memory other than its tangent
-  /// does: torch has the two of a view lie alike.
+  /// `output`, or a copy where `output` is a view whose strides or storage
+  /// differ from those of `tangent`: torch wants a view and its tangent to have
+  /// the same layout in memory.
   static at::Tensor able_to_have(
       const at::Tensor& tangent, const at::Tensor& output) {
     const bool alike =
@@ -223,7 +227,7 @@ class DualCall {
     return output.clone();
   }
 
-  /// The tangent of the input that `base` is, or is the base of.
+  /// The tangent of the input that shares its storage with `base`.
   at::Tensor tangent_of(const at::TensorBase& base) const {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (tangents_[i].defined() && inputs_[i].is_alias_of(at::Tensor(base))) {
@@ -241,7 +245,7 @@ class DualCall {
   bool grad_mode_ = at::GradMode::is_enabled();
   bool tracked_ = false;
   variable_list tangents_;
-  variable_list given_;  // to apply
+  variable_list given_;  // the inputs of apply
   std::unordered_map<const torch::autograd::Node*, size_t> stand_ins_;
   variable_list outputs_;
   variable_list changed_;  // the outputs as apply returned them
@@ -250,8 +254,8 @@ class DualCall {
   NodePtr node_;
 };
 
-/// Fn::apply, also for dual tensors and, once it is bound, under torch.func;
-/// `mutated` are the arguments that it changes.
+/// Fn::apply, also for dual tensors and, once `function` is bound, under
+/// torch.func. `mutated` are the indices of the arguments that it changes.
 inline variable_list apply(
     const Erased& function,
     Arguments values,

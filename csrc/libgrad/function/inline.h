@@ -1,11 +1,11 @@
-/// libgrad/function/inline.h -- what the C++ of libgrad.load_inline hands over.
-/// Narrow on purpose, no Python and no pybind11: reading the headers is what
-/// building a few lines of C++ costs.
+/// libgrad/function/inline.h -- what a library built by libgrad.load_inline
+/// exports. It includes few headers, and neither Python nor pybind11: parsing
+/// headers is most of the time that compiling a few lines of C++ takes.
 
 #pragma once
 
-// Of GCC's vector intrinsics, a quarter of all there is to read, torch's
-// headers use none unless AVX is on; a source may include them all the same.
+// GCC's vector intrinsics are a quarter of all code to parse. torch's headers
+// use none of them unless AVX is on. A source may still include them itself.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && \
     !defined(__AVX__) && !defined(_IMMINTRIN_H_INCLUDED)
 #include <x86gprintrin.h>
@@ -33,8 +33,8 @@ using namespace at;  // torch::Tensor, torch::sin, as <torch/types.h> has them
 
 namespace libgrad::detail {
 
-/// True when the numbers in `value` can be kept as T: an IValue holds every
-/// integer as int64.
+/// True when the numbers in `value` are in the range of T: an IValue holds
+/// every integer as int64.
 template <class T>
 bool fits(const at::IValue& value) {
   if constexpr (is_optional<T>) {
@@ -62,7 +62,7 @@ bool fits(const at::IValue& value) {
   }
 }
 
-/// A Function, and which values its arguments can keep.
+/// A Function, and for each argument a test whether a value is in its range.
 struct Inlined {
   const Erased* function;
   std::vector<bool (*)(const at::IValue&)> fits;
@@ -77,7 +77,7 @@ struct Fits<std::tuple<Args...>> {
   }
 };
 
-/// The one Inlined of `Fn`, for the life of the program.
+/// The Inlined of `Fn`, made once and never freed.
 template <class Fn>
 const Inlined* inlined() {
   static_assert(

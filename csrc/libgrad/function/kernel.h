@@ -1,4 +1,5 @@
-/// libgrad/function/kernel.h -- a function on memory, behind an operator.
+/// libgrad/function/kernel.h -- an operator made of a C++ function that reads
+/// memory.
 
 #pragma once
 
@@ -6,8 +7,8 @@
 
 namespace libgrad::detail {
 
-/// A kernel and its fake, with their arguments as IValues, and once it is an
-/// operator, how to call that.
+/// A kernel and its fake, with their arguments as IValues. Once the kernel is
+/// an operator, `dispatch` calls the operator `op`.
 struct ErasedKernel {
   std::vector<std::string> types;
   bool single;

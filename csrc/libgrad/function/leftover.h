@@ -1,8 +1,8 @@
-/// libgrad/function/leftover.h -- what `forward` leaves in its AutogradContext,
-/// taken out of it and put into another.
+/// libgrad/function/leftover.h -- moves what `forward` left in its
+/// AutogradContext to another context.
 ///
-/// Relies on (covered by tests/function/test_function_transforms.py): the
-/// requires_grad of a tensor that vmap wraps is of interest to nobody.
+/// Relies on (covered by tests/function/test_function_transforms.py): nothing
+/// in torch reads requires_grad of a tensor that vmap has wrapped.
 
 #pragma once
 
@@ -15,34 +15,34 @@
 
 namespace libgrad::detail {
 
-/// Where a saved tensor comes from.
+/// The origin of a saved tensor: an input, an output, or neither.
 struct Origin {
   enum Kind { kUndefined, kInput, kOutput, kConstant };
   Kind kind;
   int64_t index;
 };
 
-/// A tensor in saved_data.
+/// The origin of a tensor in saved_data, and its key there.
 struct NamedOrigin {
   std::string name;
   Origin origin;
 };
 
-/// All that `forward` left in its context. A tensor that it saved is named by
-/// where it comes from, so that the same tensor can be found again among the
-/// inputs and outputs as a transform sees them; `constants` are those that are
-/// neither. In `saved_data` there are undefined ones in the place of tensors.
+/// All that `forward` left in its context. Each saved tensor is described by
+/// its origin, so that it can be found again among the inputs and outputs at
+/// another level of a transform; saved tensors that are neither are the
+/// `constants`. `saved_data` has undefined tensors in place of its tensors.
 struct Leftover {
   std::vector<Origin> saved;
-  std::vector<NamedOrigin> named;  // in the order in which `changed` goes
+  std::vector<NamedOrigin> named;  // in the order in which `changed` visits
   ska::flat_hash_map<std::string, at::IValue> saved_data;
   std::vector<int64_t> non_differentiable;
-  std::vector<int64_t> dirty;            // inputs
-  std::vector<int64_t> input_of_output;  // the input that it is, or -1
+  std::vector<int64_t> dirty;            // indices of inputs
+  std::vector<int64_t> input_of_output;  // the input that an output is, or -1
   bool materialize = true;
 };
 
-/// The place of `tensor` in `list`, or -1.
+/// The index of `tensor` in `list`, or -1.
 inline int64_t index_of(
     const variable_list& list, const c10::TensorImpl* tensor) {
   for (size_t i = 0; i < list.size(); ++i) {
@@ -68,7 +68,8 @@ class OriginFinder {
       return {Origin::kUndefined, 0};
     }
     auto* impl = tensor.unsafeGetTensorImpl();
-    // What is changed in place is saved as it is afterwards: as an output.
+    // A tensor that is changed in place is saved with its new values: as an
+    // output.
     if (const auto i = index_of(inputs_, impl); i >= 0 && !dirty_.count(impl)) {
       return {Origin::kInput, i};
     }
@@ -88,7 +89,8 @@ class OriginFinder {
   variable_list constants_;
 };
 
-/// What `ctx` holds after `forward(ctx, inputs) = outputs`, and the constants.
+/// The contents of `ctx` after `forward(ctx, inputs) = outputs`, and the
+/// constants.
 inline std::pair<Leftover, variable_list> take(
     AutogradContext& ctx,
     const variable_list& inputs,
@@ -121,8 +123,9 @@ inline std::pair<Leftover, variable_list> take(
   return {std::move(left), std::move(origin).constants()};
 }
 
-/// Lets a saved tensor that is mapped over answer requires_grad() as it would
-/// in a plain call: the wrapper that vmap makes of it has forgotten.
+/// Restores requires_grad of a saved tensor that vmap has wrapped, so that
+/// backward reads what it would read in a plain call: vmap's wrapper does not
+/// keep it.
 inline void remember_grad(
     const Leftover& left,
     const Origin& origin,
@@ -143,7 +146,7 @@ inline void remember_grad(
   }
 }
 
-/// Makes `ctx` hold what `left` describes, with these tensors in it: those of
+/// Fills `ctx` with what `left` describes. `tensors` are the tensors of
 /// save_for_backward, then those of saved_data.
 inline void put(
     AutogradContext& ctx,

@@ -1,5 +1,5 @@
-/// libgrad/function/members.h -- the members of a Function one by one, each
-/// with a context of its own: what a transform that keeps its own tape calls.
+/// libgrad/function/members.h -- calls single members of a Function, each with
+/// a context of its own: for transforms that keep their own tape.
 
 #pragma once
 
@@ -13,14 +13,14 @@
 
 namespace libgrad::detail {
 
-/// What `forward` returned and left behind for `backward` and `jvp`.
+/// The outputs of `forward`, and what it left for `backward` and `jvp`.
 struct Forward {
   variable_list outputs;
   variable_list constants;
   Leftover left;
 };
 
-/// F::forward of `values` with `tensors` for those that `tensors_of` lists.
+/// F::forward of `values` with `tensors` in place of `tensors_of(values)`.
 inline Forward forward(
     const Erased& function, Arguments values, const variable_list& tensors) {
   at::AutoGradMode no_grad(false);
@@ -42,14 +42,14 @@ inline Forward forward(
     const auto output = index_of(
         result.outputs,
         input < 0 ? nullptr : tensors[input].unsafeGetTensorImpl());
-    if (output >= 0) {  // a tape takes no input for an output of its own
+    if (output >= 0) {  // a tape must not see an input as the output
       result.outputs[output] = result.outputs[output].clone();
     }
   }
   return result;
 }
 
-/// F::backward: a gradient for each of the tensors.
+/// F::backward: a gradient for each tensor of `tensors_of(values)`.
 inline variable_list backward(
     const Erased& function,
     AutogradContext& ctx,
@@ -85,8 +85,8 @@ inline variable_list backward(
   return result;
 }
 
-/// F::jvp of a tangent for each of the tensors: F sees one for each argument,
-/// undefined for what is no tensor.
+/// F::jvp. `tangents` has one tangent for each tensor of `tensors_of(values)`;
+/// F gets one for each argument, undefined for an argument that is no tensor.
 inline variable_list jvp(
     const Erased& function,
     AutogradContext& ctx,
@@ -111,9 +111,9 @@ inline variable_list jvp(
   return result;
 }
 
-/// F::vmap of `values` with `tensors` for those that `tensors_of` lists.
-/// `in_dims` is one for each of them; F::vmap gets one for each argument that
-/// can be a tensor, lists element by element.
+/// F::vmap of `values` with `tensors` in place of `tensors_of(values)`.
+/// `in_dims` has one entry for each of `tensors`; F::vmap gets one for each
+/// argument that can be a tensor, and one for each element of a list.
 inline std::pair<variable_list, Dims> vmap(
     const Erased& function,
     const VmapInfo& info,

@@ -1,5 +1,5 @@
-/// libgrad/function/signature.h -- the arguments of a Function's `forward`,
-/// known one by one at compile time, carried as IValues at run time.
+/// libgrad/function/signature.h -- the argument types of a Function's `forward`
+/// at compile time, and how its arguments are stored and passed on.
 
 #pragma once
 
@@ -39,7 +39,7 @@ using args_t = typename signature_t<Fn>::Args;
 template <class Fn>
 using result_t = typename signature_t<Fn>::Result;
 
-/// What an argument is kept in between the call and `forward`.
+/// The type that stores an argument between the call and `forward`.
 template <class T>
 struct Stored {
   using type = T;
@@ -63,8 +63,8 @@ struct Stored<std::optional<T>> {
 template <class Arg>
 using stored_t = typename Stored<std::decay_t<Arg>>::type;
 
-/// The same argument as `apply` must see it. Lists of tensors become a
-/// TensorList, the only list whose tensors LibTorch tracks.
+/// The stored argument as LibTorch's `apply` must get it. A list of tensors
+/// becomes a TensorList, the only list whose tensors LibTorch tracks.
 template <class Arg>
 decltype(auto) pass(const stored_t<Arg>& value) {
   using T = std::decay_t<Arg>;
@@ -75,7 +75,7 @@ decltype(auto) pass(const stored_t<Arg>& value) {
   } else if constexpr (
       std::is_lvalue_reference_v<Arg> &&
       !std::is_const_v<std::remove_reference_t<Arg>>) {
-    return const_cast<T&>(value);  // it was made for this call
+    return const_cast<T&>(value);  // the stored value was made for this call
   } else if constexpr (std::is_same_v<T, stored_t<Arg>>) {
     return (value);
   } else {
@@ -83,7 +83,7 @@ decltype(auto) pass(const stored_t<Arg>& value) {
   }
 }
 
-/// The same argument as `forward` declares it.
+/// The argument as `forward` declares it.
 template <class Arg, class Value>
 decltype(auto) declared(Value&& value) {
   if constexpr (std::is_same_v<std::decay_t<Arg>, variable_list>) {
@@ -93,7 +93,7 @@ decltype(auto) declared(Value&& value) {
   }
 }
 
-/// How many gradients LibTorch wants for an argument.
+/// The number of gradients that LibTorch expects for an argument.
 template <class Arg, class Value>
 int64_t size_of(const Value& value) {
   if constexpr (std::is_same_v<std::decay_t<Arg>, variable_list>) {
@@ -103,9 +103,10 @@ int64_t size_of(const Value& value) {
   }
 }
 
-/// What a backward returned, with one gradient for each tensor of a list:
-/// `sizes` are how many each argument wants. A struct written for LibTorch
-/// alone returns one undefined tensor for the whole of a std::vector<Tensor>.
+/// The gradients that a backward returned, with one gradient for each tensor of
+/// a list; `sizes` has the number of gradients for each argument. A struct that
+/// was written for LibTorch alone returns one undefined tensor for a whole
+/// std::vector<Tensor>, which is expanded here.
 inline variable_list widened(
     variable_list gradients, const std::vector<int64_t>& sizes) {
   int64_t wanted = 0;
@@ -127,14 +128,13 @@ inline variable_list widened(
     }
   }
   for (size_t i = sizes.size(); i < gradients.size(); ++i) {
-    result.push_back(gradients[i]);  // one too many is LibTorch's to judge
+    result.push_back(gradients[i]);  // LibTorch judges surplus gradients
   }
   return result;
 }
 
-/// Fn for LibTorch's `apply`: Fn itself, or, where `forward` takes a
-/// std::vector<Tensor>, whose gradients LibTorch would drop, Fn behind a
-/// TensorList.
+/// Fn with a TensorList in place of each std::vector<Tensor> of `forward`,
+/// whose gradients LibTorch would drop.
 template <class Fn, class Args>
 struct Tracked;
 template <class Fn, class... Args>
@@ -183,8 +183,8 @@ inline constexpr bool is_vector = false;
 template <class T>
 inline constexpr bool is_vector<std::vector<T>> = true;
 
-/// True for an argument that holds tensors where LibTorch does not look for
-/// them: it would drop their gradients without a word.
+/// True for a type that holds tensors. LibTorch finds only some of them (see
+/// hides_tensors) and silently drops the gradients of the others.
 template <class T>
 inline constexpr bool holds_tensors = std::is_same_v<T, at::Tensor>;
 template <class T>

@@ -1,8 +1,7 @@
-/// libgrad/function/tangents.h -- the tangents of a Function's outputs: by
-/// F::jvp, or by F::backward. The gradient is linear in the vector u that is
-/// pulled back, so the derivative of <backward(u), t> with respect to u is the
-/// Jacobian times t (J. Townsend, "A new trick for calculating Jacobian vector
-/// products").
+/// libgrad/function/tangents.h -- the tangents of a Function's outputs, by
+/// F::jvp or from F::backward. backward(u) is linear in the vector u, so the
+/// derivative of <backward(u), t> with respect to u is the Jacobian times t (J.
+/// Townsend, "A new trick for calculating Jacobian vector products").
 
 #pragma once
 
@@ -19,8 +18,9 @@ inline constexpr const char* kCannotPush =
     "give the struct `static variable_list jvp(AutogradContext*, variable_list "
     "tangents)`, or write backward in LibTorch's operators";
 
-/// Tangents of `outputs`, which F::apply returned with `context` as their
-/// node's; undefined where there is none. Runs with forward mode off.
+/// The tangents of `outputs`, which F::apply returned; `context` is the context
+/// of their node. Undefined where an output has no tangent. Must be called with
+/// forward mode off.
 class OutputTangents {
  public:
   OutputTangents(
@@ -43,8 +43,9 @@ class OutputTangents {
   }
 
  private:
-  /// Told as torch.autograd.Function tells its own: zeros for a tensor without
-  /// a tangent that could have one, unless materialized gradients are off.
+  /// The tangents from F::jvp. As for a torch.autograd.Function, a
+  /// differentiable input without a tangent counts as one with zeros, unless
+  /// set_materialize_grads(false) was called.
   variable_list of_jvp() const {
     auto tangents = tangents_;
     for (size_t i = 0; i < tangents.size(); ++i) {
@@ -101,11 +102,12 @@ class OutputTangents {
     return result;
   }
 
-  /// The gradients of the inputs with a tangent when `vectors` are those of the
-  /// outputs at `places`, by F::backward itself, and these tangents.
+  /// The gradients of the inputs that have a tangent, and those tangents.
+  /// F::backward computes the gradients from `vectors`, the gradients of the
+  /// outputs at `places`.
   std::pair<variable_list, variable_list> pulled_back(
       const std::vector<size_t>& places, const variable_list& vectors) const {
-    variable_list sources;  // which backward may change in place
+    variable_list sources;  // copies: backward may change them in place
     for (const auto& vector : vectors) {
       sources.push_back(vector.clone());
     }
@@ -136,8 +138,9 @@ class OutputTangents {
     return result;
   }
 
-  /// False for a gradient that is zero whatever is pulled back. One that is
-  /// not, yet does not depend on `sources`, was made out of autograd's sight.
+  /// False for a gradient that is always zero. Throws for a nonzero gradient
+  /// that does not depend on `sources`: autograd did not record how it was
+  /// computed.
   bool varies(const at::Tensor& product, const variable_list& sources) const {
     if (!product.defined() || depends_on(product, sources)) {
       return product.defined();

@@ -1,5 +1,5 @@
-/// libgrad/function/values.h -- arguments as IValues, and as the types that the
-/// schema of an operator knows.
+/// libgrad/function/values.h -- converts arguments to IValues and back, and
+/// names their types in the schema of an operator.
 
 #pragma once
 
@@ -11,8 +11,8 @@
 
 namespace libgrad::detail {
 
-/// What the schema of an operator calls an argument kept as T; empty for what
-/// no operator takes.
+/// The name in an operator's schema of the type of an argument that is stored
+/// as T; empty for a type that no operator takes.
 template <class T>
 std::string schema_type() {
   if constexpr (is_optional<T>) {
@@ -48,14 +48,14 @@ std::string schema_type() {
   }
 }
 
-/// A value that IValue has no kind for.
+/// A value of a type that IValue does not know.
 template <class T>
 struct Opaque : torch::CustomClassHolder {
   explicit Opaque(T value) : value(std::move(value)) {}
   T value;
 };
 
-/// True for what IValue holds as itself, once numbers are widened.
+/// True for types that IValue takes as they are; numbers are widened first.
 template <class T>
 inline constexpr bool is_plain =
     std::is_same_v<T, at::Tensor> || std::is_same_v<T, bool> ||

@@ -18,9 +18,9 @@ namespace libgrad::detail {
 
 using torch::autograd::variable_list;
 
-/// Bytes that one batch of rows may take: its unit vectors and its results.
-/// What the backward makes on the way comes on top. On the CPU larger batches
-/// fall out of the cache; on other devices they are what keeps them busy.
+/// The bytes that one batch of rows may take: its unit vectors and its results.
+/// The intermediate tensors of the backward come on top. On the CPU larger
+/// batches fall out of the cache; other devices need large batches to be busy.
 inline constexpr int64_t kBatchBytes = int64_t{8} << 20;
 inline constexpr int64_t kDeviceBatchBytes = int64_t{512} << 20;
 
@@ -32,8 +32,8 @@ inline int64_t elements(const variable_list& tensors) {
   return count;
 }
 
-/// How many rows to take at once, at least 1: `chosen`, or as many as stay
-/// under the bound.
+/// The number of rows in a batch, at least 1: `chosen`, or as many rows as fit
+/// into the bytes above.
 inline int64_t rows_at_once(
     const std::optional<int64_t>& chosen,
     const variable_list& outputs,
@@ -58,7 +58,8 @@ inline std::vector<int64_t> joined(at::IntArrayRef a, at::IntArrayRef b) {
   return shape;
 }
 
-/// unit_rows, by memory alone: each call of the dispatcher would show.
+/// unit_rows written straight into memory: a call of the dispatcher would take
+/// a noticeable part of the time.
 template <class Number>
 at::Tensor plain_unit_rows(
     const at::Tensor& like, int64_t offset, int64_t first, int64_t last) {
@@ -75,15 +76,15 @@ at::Tensor plain_unit_rows(
   return block;
 }
 
-/// Zeros of `shape`, of the type, dtype and device of `like`.
+/// Zeros of `shape` with the Python class, dtype and device of `like`.
 inline at::Tensor zeros_as(const at::Tensor& like, at::IntArrayRef shape) {
   return is_subclass(like) ? like.detach().new_zeros(shape)
                            : at::zeros(shape, like.options());
 }
 
-/// Rows `first` up to `last` of the unit matrix over the elements of many
-/// tensors, in the columns of one: `like`, whose first element is `offset`.
-/// Of shape {last - first} + the shape of `like`.
+/// Rows `first` up to `last` of the unit matrix whose columns are the elements
+/// of many tensors, restricted to the columns of the tensor `like`, which begin
+/// at `offset`. The shape is {last - first} followed by the shape of `like`.
 inline at::Tensor unit_rows(
     const at::Tensor& like, int64_t offset, int64_t first, int64_t last) {
   if (is_plain_cpu(like) && like.scalar_type() == at::kFloat) {
@@ -102,7 +103,7 @@ inline at::Tensor zero_block(
   return zeros_as(input, joined(output.sizes(), input.sizes()));
 }
 
-/// `block` with its first `dim` dimensions behind the others: a view.
+/// A view of `block` whose first `dim` dimensions are moved behind the others.
 inline at::Tensor swapped(const at::Tensor& block, int64_t dim) {
   if (dim == 0 || dim == block.dim()) {
     return block;

@@ -1,5 +1,5 @@
-/// libgrad/functional/double_reverse.h -- a Jacobian by the strategy that suits
-/// its shape.
+/// libgrad/functional/double_reverse.h -- a Jacobian by columns, from
+/// differentiating twice: the cheaper way for a tall one.
 
 #pragma once
 
@@ -13,11 +13,11 @@
 
 namespace libgrad::detail {
 
-/// How many times taller than wide a Jacobian is when differentiating twice
-/// becomes cheaper than a batch of as many rows.
+/// The ratio of rows to columns from which differentiating twice is cheaper
+/// than batches of rows.
 inline constexpr int64_t kTall = 8;
 
-/// The transposed `matrix`, whose rows are those of `outputs`.
+/// The transpose of `matrix`, whose row blocks belong to `outputs`.
 inline Matrix transposed(const Matrix& matrix, const variable_list& outputs) {
   Matrix result(matrix[0].size());
   for (size_t i = 0; i < matrix.size(); ++i) {
@@ -28,15 +28,16 @@ inline Matrix transposed(const Matrix& matrix, const variable_list& outputs) {
   return result;
 }
 
-/// The real part of `tensor`, off the graph and in one dimension.
+/// The real part of `tensor`, detached and flattened.
 inline at::Tensor real_elements(const at::Tensor& tensor) {
   const auto part = tensor.detach();
   return (part.is_complex() ? at::real(part) : part).view({-1});
 }
 
-/// Throws unless Jᵀu by the columns of J is `pulled`, the Jᵀu that the first
-/// backward made: a backward that is no graph of its own gives columns of
-/// zeros. Real parts are compared: they agree for any complex function.
+/// Throws unless Jᵀu computed from the columns of J equals `pulled`, the Jᵀu of
+/// the first backward. A backward that autograd does not record gives columns
+/// of zeros. Only real parts are compared: those agree for any complex
+/// function.
 inline void check_columns(
     const Matrix& columns,
     const variable_list& pulled,
@@ -62,8 +63,8 @@ inline void check_columns(
   }
 }
 
-/// Vectors to start the first backward with: any numbers will do for the
-/// derivative, but these show what is not linear in them.
+/// Seeds u of the first backward. The derivative of Jᵀu in u does not depend on
+/// u; numbers that differ let check_columns find a backward that is not linear.
 inline variable_list sample_vectors(const variable_list& outputs) {
   variable_list vectors;
   vectors.reserve(outputs.size());
@@ -78,8 +79,9 @@ inline variable_list sample_vectors(const variable_list& outputs) {
   return vectors;
 }
 
-/// The Jacobian by columns: Jᵀu is linear in u, and its derivative in u is J,
-/// of which n rows (one for each element of the inputs) are taken at once.
+/// The Jacobian by columns: Jᵀu is linear in u, and its derivative in u has one
+/// row for each element of the inputs, a column of J. Those rows are computed
+/// in batches.
 inline Matrix double_reverse(
     const Call& call,
     const variable_list& outputs,
@@ -94,7 +96,7 @@ inline Matrix double_reverse(
   return transposed(columns, inputs);
 }
 
-/// True when `double_reverse` gives what rows would, and sooner.
+/// True when `double_reverse` gives the same matrix as rows do, and is faster.
 inline bool is_tall(const variable_list& outputs, const variable_list& inputs) {
   const auto alike = [&](const at::Tensor& tensor) {
     return tensor.scalar_type() == inputs[0].scalar_type() &&

@@ -1,7 +1,7 @@
-/// libgrad/functional/dual.h -- derivatives by dual tensors.
+/// libgrad/functional/dual.h -- derivatives by dual tensors (forward mode).
 ///
 /// Relies on (covered by tests/cpp/torch/test_functorch.cpp): a batch of dual
-/// tensors, mapped over by functorch, stays dual.
+/// tensors keeps its tangents while functorch maps over it.
 
 #pragma once
 
@@ -32,8 +32,8 @@ inline OutputsAndProduct dual_product(
   return result;
 }
 
-/// For each input the unit vectors `first` to `last` as tangents of as many
-/// copies of it.
+/// For each input a batch of copies, whose tangents are the unit vectors
+/// `first` to `last`.
 inline variable_list unit_duals(
     const DualLevel& level,
     const variable_list& inputs,
@@ -51,7 +51,7 @@ inline variable_list unit_duals(
   return duals;
 }
 
-/// Columns `first` to `last` of the Jacobian of `f`: for each output a batch.
+/// Columns `first` to `last` of the Jacobian of `f`: a batch for each output.
 inline variable_list dual_columns(
     const Call& call,
     const ListFunction& f,
@@ -70,8 +70,9 @@ inline variable_list dual_columns(
   return columns;
 }
 
-/// The same of the Hessian of `f`, a function of one element: its gradients
-/// along the dual tensors, by one backward for all.
+/// Columns `first` to `last` of the Hessian of `f`, which returns one element:
+/// the tangents of its gradients, by one backward through the batch of dual
+/// tensors.
 inline variable_list dual_hessian_columns(
     const Call& call,
     const ListFunction& f,
@@ -95,8 +96,9 @@ inline variable_list dual_hessian_columns(
   return grads;
 }
 
-/// A Jacobian by `columns` (dual_columns, dual_hessian_columns); dtype and
-/// device are the outputs'.
+/// A Jacobian or Hessian from the columns that `columns_of` computes
+/// (dual_columns, dual_hessian_columns), with the dtype and device of the
+/// outputs.
 template <class Columns>
 Matrix dual_matrix(
     const Call& call,

@@ -1,6 +1,7 @@
-/// libgrad/functional/evaluate.h -- a function called for its derivatives.
+/// libgrad/functional/evaluate.h -- calls the function whose derivatives are
+/// wanted, with fresh tensors, and checks arguments and outputs.
 ///
-/// What is checked and in which words is torch.autograd.functional's.
+/// The checks and their messages are those of torch.autograd.functional.
 
 #pragma once
 
@@ -18,7 +19,7 @@ namespace libgrad::detail {
 
 using ListFunction = std::function<variable_list(const variable_list&)>;
 
-/// The name a product or matrix goes by, and what its vector belongs to.
+/// The names of each product or matrix in error messages.
 inline constexpr Call kVjp{"vjp", "outputs", "v"};
 inline constexpr Call kJvp{"jvp", "outputs", "v"};
 inline constexpr Call kVhp{"vhp", "outputs", "v"};
@@ -29,8 +30,8 @@ inline constexpr Call kValueAndGrad{"value_and_grad", "outputs", "v"};
 inline constexpr Call kJacobianOperator{"jacobian_operator", "outputs", "v"};
 inline constexpr Call kHessianOperator{"hessian_operator", "outputs", "v"};
 
-/// Throws where a derivative would be cut off from one that is being taken
-/// around it, or nothing is recorded.
+/// Throws inside a transform of torch.func, which would not see the engine's
+/// derivative, and in inference mode, which records nothing.
 inline void check_surroundings(const Call& call) {
   TORCH_CHECK(
       !functorch_active() && !in_vmap(),
@@ -46,8 +47,8 @@ inline void check_surroundings(const Call& call) {
       "leave it for this call");
 }
 
-/// `input` as a tensor of its own that requires grad: with `create_graph` one
-/// that leads back to it.
+/// A fresh tensor with the values of `input` that requires grad. With
+/// `create_graph` its graph leads back to `input`.
 inline at::Tensor tracked(const at::Tensor& input, bool create_graph) {
   if (create_graph && input.requires_grad()) {
     return input.is_sparse() ? input.clone() : input.view_as(input);
@@ -78,7 +79,7 @@ inline variable_list tracked(
   return result;
 }
 
-/// What `f` returns, checked.
+/// The outputs of `f`, checked.
 inline variable_list evaluate(
     const Call& call, const ListFunction& f, const variable_list& inputs) {
   auto outputs = f(inputs);
@@ -118,8 +119,9 @@ inline std::string python_size(const at::Tensor& tensor) {
   return out.str();
 }
 
-/// Throws unless `v` has an entry of the right shape for each of `others`,
-/// the `what` of the function, or is empty and a one can stand for it.
+/// Throws unless `v` has an entry of the right shape for each of `others` (the
+/// function's inputs or outputs), or is empty and `others` is one tensor with
+/// one element. `absent` ends the message where `v` may not be empty.
 inline void check_vector(
     const Call& call,
     const variable_list& v,
@@ -156,8 +158,9 @@ inline void check_vector(
   }
 }
 
-/// Gradients of `outputs`, those that have a graph; undefined for inputs that
-/// these do not depend on. Undefined seeds, or none at all, stand for ones.
+/// Gradients of those `outputs` that have a graph; undefined for inputs that
+/// they do not depend on. An undefined seed, or an empty list of seeds, stands
+/// for ones.
 inline variable_list pull(
     const Call& call,
     const variable_list& outputs,
@@ -184,7 +187,7 @@ inline variable_list pull(
       roots, vectors, keep_graph, create_graph, /*accumulate=*/false, targets);
 }
 
-/// Puts zeros for the undefined.
+/// Replaces undefined gradients with zeros.
 inline void fill_zeros(variable_list& grads, const variable_list& like) {
   for (size_t i = 0; i < grads.size(); ++i) {
     if (!grads[i].defined()) {
@@ -193,7 +196,7 @@ inline void fill_zeros(variable_list& grads, const variable_list& like) {
   }
 }
 
-/// Takes what is to be returned off the graph, unless that was asked for.
+/// The results as they are returned: detached unless `create_graph`.
 inline variable_list released(variable_list tensors, bool create_graph) {
   for (auto& tensor : tensors) {
     if (!create_graph && tensor.requires_grad()) {
@@ -222,7 +225,7 @@ inline bool all_real(const variable_list& tensors) {
   });
 }
 
-/// `f` as a function of a list of one. It must outlive the result.
+/// `f` as a function of a list of one tensor. `f` must outlive the result.
 inline auto listed(const std::function<at::Tensor(const at::Tensor&)>& f) {
   return [&f](const variable_list& inputs) -> variable_list {
     return {f(inputs[0])};

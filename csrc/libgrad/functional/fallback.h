@@ -1,4 +1,5 @@
-/// libgrad/functional/fallback.h -- saying that a faster way was not to be had.
+/// libgrad/functional/fallback.h -- the warning that a faster method failed and
+/// a slower one is used instead.
 
 #pragma once
 
@@ -13,7 +14,8 @@
 
 namespace libgrad::detail {
 
-/// Called while `error` is caught: throws it on when nothing may follow it.
+/// Rethrows `error`, which must be the exception that is being handled, when no
+/// other attempt may follow it (as after a KeyboardInterrupt).
 inline void rethrow_if_final(const std::exception& error) {
   const auto is_final = host().is_final;
   if (is_final != nullptr && is_final(error)) {
@@ -21,7 +23,7 @@ inline void rethrow_if_final(const std::exception& error) {
   }
 }
 
-/// What `error` says, in one line and without a backtrace.
+/// The first line of the message of `error`, without a backtrace.
 inline std::string first_line(const std::exception& error) {
   const auto* ours = dynamic_cast<const c10::Error*>(&error);
   const std::string text =
@@ -29,7 +31,7 @@ inline std::string first_line(const std::exception& error) {
   return text.substr(0, text.find('\n'));
 }
 
-/// True the first time that it is called with `text`, and always where
+/// True at the first call with `text`, and at every call where
 /// torch.set_warn_always(True) holds.
 inline bool worth_saying(const std::string& text) {
   static std::mutex mutex;
@@ -38,8 +40,9 @@ inline bool worth_saying(const std::string& text) {
   return said.insert(text).second || c10::WarningUtils::get_warnAlways();
 }
 
-/// Warns, once for each error, that `instead` is done for what it stopped.
-/// Called while `error` is caught; throws it on when it is final.
+/// Warns, once for each message, that `tried` failed with `error` and what is
+/// done instead. Must be called while `error` is being handled; rethrows a
+/// final one.
 inline void warn_of_fallback(
     const Call& call,
     const char* tried,

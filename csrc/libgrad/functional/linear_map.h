@@ -1,5 +1,5 @@
-/// libgrad/functional/linear_map.h -- products with the Jacobian of a kept
-/// graph.
+/// libgrad/functional/linear_map.h -- products of vectors with the Jacobian of
+/// a kept graph.
 
 #pragma once
 
@@ -14,8 +14,8 @@
 
 namespace libgrad::detail {
 
-/// Throws unless one flat vector can hold `tensors`, the `what` of a function,
-/// together with `first`.
+/// Throws unless `tensors`, the inputs or outputs of a function (`what`), are
+/// dense and real, and share the dtype and device of `first`.
 inline void check_alike(
     const Call& call,
     const char* what,
@@ -59,7 +59,8 @@ inline void check_alike(
   }
 }
 
-/// `flat`, a vector or many of them as rows, in the shapes of `like`.
+/// Splits `flat`, a vector or a matrix of vectors as rows, into tensors of the
+/// shapes of `like`.
 inline variable_list unflattened(
     const at::Tensor& flat, const variable_list& like) {
   variable_list parts;
@@ -100,8 +101,8 @@ inline double norm(const variable_list& tensors) {
   return std::sqrt(sum);
 }
 
-/// A graph from inputs to outputs, and products with its Jacobian J. Threads
-/// may share it.
+/// A graph from inputs to outputs, and products with its Jacobian J. Several
+/// threads may use one object.
 class LinearMap {
  public:
   LinearMap(
@@ -114,12 +115,12 @@ class LinearMap {
         inputs(std::move(inputs)),
         symmetric(symmetric) {}
 
-  /// Jᵀu, for a vector or for each column.
+  /// Jᵀu for a vector u, or for each column of u.
   at::Tensor pulled(const at::Tensor& u) const {
     return product(outputs, inputs, u);
   }
 
-  /// Jv, the derivative of Jᵀu in u times v.
+  /// Jv: the derivative of Jᵀu with respect to u, times v.
   at::Tensor pushed(const at::Tensor& v) const {
     if (symmetric) {
       return pulled(v);
@@ -153,7 +154,7 @@ class LinearMap {
       for (auto& gradient : gradients) {
         gradient = gradient.to_dense();
       }
-      if (!outputs[0].is_meta()) {  // no numbers, nothing to compare
+      if (!outputs[0].is_meta()) {  // meta tensors have no numbers to compare
         check_transposed(vectors, gradients);
       }
       transposed_ = {std::move(vectors), std::move(gradients)};
@@ -161,7 +162,7 @@ class LinearMap {
     return *transposed_;
   }
 
-  /// Random numbers as `like` has its own.
+  /// Random numbers with the shapes, dtypes and devices of `like`.
   static variable_list random_like(const variable_list& like, uint64_t seed) {
     auto vectors = random_vectors(like, seed);
     for (size_t i = 0; i < like.size(); ++i) {
@@ -170,8 +171,8 @@ class LinearMap {
     return vectors;
   }
 
-  /// Throws unless <u, Jv> = <Jᵀu, v> for the `vectors` u and a random v: a
-  /// backward that is no graph of its own gives a Jv without its part.
+  /// Throws unless <u, Jv> = <Jᵀu, v> for the `vectors` u and a random v. They
+  /// differ where a part of the backward is not recorded: Jv lacks that part.
   void check_transposed(
       const variable_list& vectors, const variable_list& gradients) const {
     const auto directions = random_like(inputs, 2);
@@ -202,7 +203,8 @@ class LinearMap {
         ". Products with the transposed operator are right");
   }
 
-  /// What rounding may leave of an entry of J, going by the size of numbers.
+  /// The rounding error to expect in an entry of J, judging by the norms of
+  /// inputs and outputs.
   double rounding() const {
     const auto type = inputs[0].scalar_type();
     const double share =
@@ -211,8 +213,9 @@ class LinearMap {
     return std::isfinite(scale) && size > 0 ? share * scale / size : 0;
   }
 
-  /// How far products are from linear, which is what rounding does to them. It
-  /// may be all there is of a Jacobian, as that of the sum of a softmax.
+  /// How far the product with u + w is from the sum of the products with u and
+  /// w: a measure of the rounding error. A Jacobian may consist of nothing but
+  /// rounding errors, such as that of the sum of a softmax.
   double nonlinearity(
       const variable_list& from,
       const variable_list& to,
@@ -235,7 +238,7 @@ class LinearMap {
     return norm(apart);
   }
 
-  /// What the engine makes of `v`, a vector or columns, from `from` to `to`.
+  /// Pulls `v`, a vector or a matrix of columns, back from `from` to `to`.
   at::Tensor product(
       const variable_list& from,
       const variable_list& to,
@@ -256,7 +259,8 @@ class LinearMap {
                           : at::cat(chunks).t();
   }
 
-  /// The same for the rows of `batch`: at once, or where that fails in a loop.
+  /// The products of the rows of `batch`: in one batched backward, or, where
+  /// that fails, in a loop.
   at::Tensor products(
       const variable_list& from,
       const variable_list& to,

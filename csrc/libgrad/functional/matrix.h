@@ -1,4 +1,5 @@
-/// libgrad/functional/matrix.h -- which way to a Jacobian is taken.
+/// libgrad/functional/matrix.h -- the choice among the ways to compute a
+/// Jacobian, and what follows when one fails.
 
 #pragma once
 
@@ -11,7 +12,8 @@ namespace libgrad {
 
 namespace detail {
 
-/// Rows `first` to `last`: `batched` where that works, else one by one.
+/// Rows `first` to `last`: in batches if `batched` and where that works, else
+/// one by one.
 inline variable_list rows_between(
     const Call& call,
     const Rows& rows,
@@ -33,14 +35,14 @@ inline variable_list rows_between(
   return rows.looped(first, last);
 }
 
-/// What is to be tried before the loop.
+/// The methods to try before the loop.
 struct Attempts {
   bool double_reverse = false;
   bool batched = false;
 };
 
-/// The Jacobian of `outputs`, which have a graph, by the first of `attempts`
-/// that works, else row by row.
+/// The Jacobian of `outputs`, which have a graph, by the first method of
+/// `attempts` that works, else row by row.
 inline Matrix matrix(
     const Call& call,
     const variable_list& outputs,
@@ -64,7 +66,7 @@ inline Matrix matrix(
       rows_between(call, rows, attempts.batched, 0, rows.count()));
 }
 
-/// Throws for options that forward mode does not go with.
+/// Throws for options that forward mode does not support.
 inline void check_forward(const Call& call, bool create_graph, bool strict) {
   TORCH_CHECK_NOT_IMPLEMENTED(
       !create_graph,
@@ -100,7 +102,7 @@ inline void check_matrix_options(
       "Please either set `strict=False` or `vectorize=False`.");
 }
 
-/// Throws for options that rows in parts do not go with.
+/// Throws for options that rows in parts do not support.
 inline void check_split_options(
     const Call& call, const JacobianOptions& options) {
   check_matrix_options(call, options);
@@ -123,7 +125,7 @@ inline void check_split_options(
       "Please either set `strict=False` or leave `group` out.");
 }
 
-/// The Jacobian of `outputs`, which have a graph, by what `options` say.
+/// The Jacobian of `outputs`, which have a graph, by the strategy in `options`.
 inline Matrix matrix_by(
     const Call& call,
     const variable_list& outputs,
@@ -155,12 +157,13 @@ inline Matrix matrix_by(
   return result;
 }
 
-/// What a matrix is made of: the outputs of which it holds the derivatives,
-/// with their graph, for inputs that require grad.
+/// Computes the outputs whose derivatives a matrix holds, with their graph,
+/// from inputs that require grad.
 using Outputs = std::function<variable_list(const variable_list&)>;
 
-/// A matrix by dual tensors, as `columns` makes it; where these fail and the
-/// numbers are real, from the graph of `outputs_of`.
+/// A matrix by dual tensors, whose columns `columns` computes. Where dual
+/// tensors fail and the inputs are real, the matrix is computed from the graph
+/// of `outputs_of`.
 template <class Columns>
 Matrix forward_matrix(
     const Call& call,

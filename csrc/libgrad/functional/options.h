@@ -14,22 +14,22 @@ using torch::autograd::variable_list;
 
 /// How a Jacobian is computed.
 enum class Strategy {
-  automatic,       ///< chosen by shape, and the first below that works
+  automatic,       ///< chosen by shape; falls back to the loop
   loop,            ///< one backward for each element of the outputs
-  batched,         ///< one backward for many of them
-  double_reverse,  ///< one for many elements of the inputs: for tall ones
-  forward,         ///< the function itself with dual tensors, for many inputs
+  batched,         ///< one backward for many elements of the outputs
+  double_reverse,  ///< differentiates twice, by columns: for tall matrices
+  forward,         ///< calls the function with dual tensors, by columns
 };
 
 /// Options of the products with a vector.
 struct ProductOptions {
-  /// One entry of the right shape for each output (vjp) or input (others);
-  /// none where that is one tensor with one element, for a 1.
+  /// One entry of the right shape for each output (vjp) or input (the others).
+  /// An empty list stands for a 1 where there is one tensor with one element.
   variable_list v = {};
-  /// Record the results' own graph, so that they can be differentiated.
+  /// Record a graph of the results, so that they can be differentiated.
   bool create_graph = false;
-  /// Throw, instead of giving zeros, where something does not depend on an
-  /// input.
+  /// Throw, instead of giving zeros, where an output or a gradient does not
+  /// depend on an input.
   bool strict = false;
 };
 
@@ -39,7 +39,7 @@ struct JvpOptions {
   bool create_graph = false;
   bool strict = false;
   /// `forward` calls the function once with dual tensors, which is fastest in
-  /// a program without Python; any other differentiates twice.
+  /// a program without Python; any other strategy differentiates twice.
   Strategy strategy = Strategy::automatic;
 };
 
@@ -51,18 +51,18 @@ struct GradientOptions {
 
 /// Options of `jacobian` and `hessian`.
 struct JacobianOptions {
-  /// Record the results' own graph, so that they can be differentiated.
+  /// Record a graph of the results, so that they can be differentiated.
   bool create_graph = false;
   /// Throw, instead of giving zeros, where an output does not depend on an
-  /// input. Demands the loop.
+  /// input. Requires the loop.
   bool strict = false;
   Strategy strategy = Strategy::automatic;
-  /// How many rows (columns, for double_reverse and forward) to take at once.
-  /// By default as many as stay under detail::kBatchBytes, on other devices
-  /// than the CPU detail::kDeviceBatchBytes; at least 1.
+  /// The number of rows (columns, for double_reverse and forward) in a batch,
+  /// at least 1. By default as many as fit into detail::kBatchBytes, on devices
+  /// other than the CPU into detail::kDeviceBatchBytes.
   std::optional<int64_t> chunk_size = std::nullopt;
-  /// Compare uᵀJ, for one random u, with what a single backward gives, and
-  /// throw where they differ: a wrong batching rule is told, not returned.
+  /// Compare uᵀJ, for one random u, with the result of a single backward, and
+  /// throw where they differ, as with a wrong batching rule.
   bool check = false;
 };
 

@@ -14,7 +14,7 @@ struct OutputsAndProduct {
   variable_list product;
 };
 
-/// Throws unless `v` fits the inputs of a function.
+/// Throws unless `v` has the shapes of the function's inputs.
 inline void check_input_vector(
     const Call& call, const variable_list& v, const variable_list& inputs) {
   check_vector(
@@ -25,7 +25,8 @@ inline void check_input_vector(
       "element.");
 }
 
-/// The product as it is returned: checked, complete, off the graph.
+/// The result as it is returned: checked if `strict`, with zeros for undefined
+/// gradients, and detached unless `create_graph`.
 inline OutputsAndProduct finished(
     const Call& call,
     OutputsAndProduct result,
@@ -70,8 +71,8 @@ inline OutputsAndProduct reverse_product(
       strict);
 }
 
-/// Jv of `outputs`, whose shapes are those of `like`, as the derivative of Jᵀu
-/// in u; `check` sees Jᵀu.
+/// Jv of `outputs`, which have the shapes of `like`, computed as the derivative
+/// of Jᵀu with respect to u. `check` is called with Jᵀu.
 template <class Check>
 variable_list push(
     const Call& call,
@@ -118,7 +119,7 @@ inline OutputsAndProduct twice_reverse_product(
 }
 
 /// The value of `f` at `xs`, which require grad, and its gradients with their
-/// graph, undefined for inputs that it does not depend on.
+/// graph; undefined for inputs that the value does not depend on.
 inline OutputsAndProduct first_gradients(
     const Call& call,
     const ListFunction& f,
@@ -133,7 +134,7 @@ inline OutputsAndProduct first_gradients(
   return {std::move(ys), std::move(grads)};
 }
 
-/// vᵀH, the derivative of the gradient times v.
+/// The value and vᵀH: the derivative of the gradient times v.
 inline OutputsAndProduct hessian_product(
     const Call& call,
     const ListFunction& f,
@@ -159,7 +160,7 @@ inline OutputsAndProduct hessian_product(
       strict);
 }
 
-/// The value and Hv by three backwards, which ask no symmetry of H.
+/// The value and Hv by three backwards, which do not rely on a symmetric H.
 inline OutputsAndProduct twice_reverse_hessian(
     const Call& call,
     const ListFunction& f,

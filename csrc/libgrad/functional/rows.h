@@ -1,4 +1,4 @@
-/// libgrad/functional/rows.h -- a Jacobian, row by row, from outputs with a
+/// libgrad/functional/rows.h -- the rows of a Jacobian, from outputs with a
 /// graph.
 
 #pragma once
@@ -11,8 +11,8 @@
 
 namespace libgrad::detail {
 
-/// Entry [i][j] is of output i and input j, its shape that of the output
-/// followed by that of the input.
+/// Entry [i][j] is the block of output i and input j. Its shape is the output's
+/// shape followed by the input's.
 using Matrix = std::vector<variable_list>;
 
 struct RowOptions {
@@ -21,8 +21,8 @@ struct RowOptions {
   std::optional<int64_t> chunk_size = std::nullopt;
 };
 
-/// What `make` gives by the shorter route to batching rules, else by the
-/// longer.
+/// The result of `make` by the direct route to the batching rules, or, where
+/// that throws, through functorch's interpreter.
 template <class Make>
 auto by_either_route(const Make& make) {
   try {
@@ -33,9 +33,10 @@ auto by_either_route(const Make& make) {
   return make(Route::interpreter);
 }
 
-/// The rows of the Jacobian of `outputs`, one for each element; outputs without
-/// a graph have zeros. Dtype and device are those of the inputs. The graph is
-/// kept. The arguments must outlive this object.
+/// The rows of the Jacobian of `outputs`: one for each element of the outputs
+/// that have a graph. The blocks of other outputs are zero. Dtype and device
+/// are those of the inputs. The graph is kept. The arguments must outlive this
+/// object.
 class Rows {
  public:
   Rows(
@@ -58,9 +59,9 @@ class Rows {
 
   int64_t count() const { return count_; }
 
-  /// For each input its rows `first` to `last`, many at a time by batching
-  /// rules; undefined where they are all zero. Throws where batching rules are
-  /// missing or known to be wrong.
+  /// Rows `first` to `last`, one tensor for each input; undefined where all of
+  /// them are zero. Batching rules compute many rows at a time. Throws where
+  /// batching rules are missing or known to be wrong.
   variable_list batched(int64_t first, int64_t last) const {
     check_rules(outputs_);
     return by_either_route([&](Route route) {
@@ -70,13 +71,13 @@ class Rows {
     });
   }
 
-  /// The same with one call of the engine for each row.
+  /// Rows `first` to `last`, with one call of the engine for each row.
   variable_list looped(int64_t first, int64_t last) const {
     return chunks(
         first, last, [&](int64_t a, int64_t b) { return loop(a, b); });
   }
 
-  /// The matrix, from all of its rows.
+  /// The matrix, assembled from all of its rows.
   Matrix by_output(const variable_list& rows) const {
     Matrix result(outputs_.size(), variable_list(inputs_.size()));
     for (const auto& block : blocks_) {
@@ -111,7 +112,7 @@ class Rows {
     int64_t end() const { return offset + output.numel(); }
   };
 
-  /// For each input its rows `a` to `b`, undefined where they are all zero.
+  /// Rows `a` to `b` in one batch, as `batched` returns them.
   variable_list batch(int64_t a, int64_t b, Route route) const {
     variable_list outputs, seeds;
     for (const auto& block : blocks_) {
@@ -128,7 +129,7 @@ class Rows {
     for (auto& tensor : result) {
       if (tensor.defined() && tensor.layout() == at::kStrided &&
           !tensor.is_non_overlapping_and_dense()) {
-        tensor = tensor.contiguous();  // elements of an expanded one are shared
+        tensor = tensor.contiguous();  // expanded tensors share their elements
       }
     }
     return result;
@@ -168,7 +169,8 @@ class Rows {
     return result;
   }
 
-  /// For each input its rows `first` to `last`, made by `make` from a to b.
+  /// Rows `first` to `last`, one tensor for each input, joined from chunks:
+  /// `make(a, b)` computes rows a to b.
   template <class Make>
   variable_list chunks(int64_t first, int64_t last, const Make& make) const {
     const auto count = last - first;

@@ -1,6 +1,6 @@
-/// libgrad/functional/strict.h -- what strict=true refuses.
+/// libgrad/functional/strict.h -- the checks of strict=true.
 ///
-/// In the words of torch.autograd.functional 2.13.
+/// The messages are those of torch.autograd.functional 2.13.
 
 #pragma once
 
@@ -26,8 +26,9 @@ inline void check_outputs_depend(
   }
 }
 
-/// Throws unless the first gradients are there and can be differentiated.
-/// `jacobian` says what they are: of a Hessian, or of the double backward.
+/// Throws unless the first gradients are defined and can be differentiated.
+/// `jacobian` selects the message: true where they are the Jacobian that a
+/// Hessian differentiates, false for the double backward of a Jv.
 inline void check_first_gradients(
     const Call& call, const variable_list& grads, bool jacobian) {
   for (size_t i = 0; i < grads.size(); ++i) {
@@ -59,7 +60,7 @@ inline void check_first_gradients(
   }
 }
 
-/// Which gradient came out undefined, as torch's stages.
+/// The stage, by torch's names, in which a gradient came out undefined.
 enum class Stage { back, back_trick, double_back, double_back_trick };
 
 inline std::string independent(Stage stage, size_t i) {
@@ -89,8 +90,8 @@ inline std::string independent(Stage stage, size_t i) {
   }
 }
 
-/// Throws for gradients that are not there, and with `create_graph` for those
-/// that cannot be differentiated.
+/// Throws for undefined gradients, and with `create_graph` for gradients that
+/// cannot be differentiated.
 inline void check_strict_gradients(
     const Call& call,
     const variable_list& grads,
@@ -110,7 +111,8 @@ inline void check_strict_gradients(
   }
 }
 
-/// The same for a row of a Jacobian, that of an element of `output`.
+/// check_strict_gradients for one row of a Jacobian: the gradients of one
+/// element of output number `output`.
 inline void check_row(
     const Call& call,
     const variable_list& row,

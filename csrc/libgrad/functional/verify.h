@@ -1,4 +1,4 @@
-/// libgrad/functional/verify.h -- a Jacobian against one backward.
+/// libgrad/functional/verify.h -- checks a Jacobian against one backward.
 
 #pragma once
 
@@ -9,13 +9,13 @@
 
 namespace libgrad::detail {
 
-/// What `check` throws.
+/// Thrown where the option `check` finds a wrong matrix.
 class CheckFailed : public c10::Error {
   using c10::Error::Error;
 };
 
-/// Random numbers in the shapes of `outputs`, real and on the CPU, the same for
-/// one `seed`; the program's own random numbers stay as they are.
+/// Random numbers in the shapes of `outputs`, real and on the CPU. The same
+/// `seed` gives the same numbers; the program's own generators are not used.
 inline variable_list random_vectors(
     const variable_list& outputs, uint64_t seed = 1) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
@@ -27,14 +27,15 @@ inline variable_list random_vectors(
   return vectors;
 }
 
-/// How far apart two of the size `scale` may be, for numbers like `tensor`'s.
+/// The allowed difference between two numbers of the size `scale` that were
+/// computed in the dtype of `tensor`.
 inline double allowed_difference(const at::Tensor& tensor, double scale) {
   const auto type = c10::toRealValueType(tensor.scalar_type());
   return scale *
          (type == at::kDouble ? 1e-7 : (type == at::kFloat ? 1e-3 : 5e-2));
 }
 
-/// The sum of |a - b| where one of them is finite.
+/// The sum of |a - b| over the entries where a or b is finite.
 inline double distance(const at::Tensor& a, const at::Tensor& b) {
   const auto both_lost = a.isfinite().logical_or(b.isfinite()).logical_not();
   return (a - b).masked_fill(both_lost, 0).norm(1).item<double>();
@@ -53,9 +54,9 @@ inline void check_comparable(const Call& call, const variable_list& tensors) {
   }
 }
 
-/// Throws CheckFailed unless uᵀJ by `matrix` is what one backward gives, for a
-/// random u. A matrix taken `by_columns` is not conjugated: its real part is
-/// compared, which is the same for both.
+/// Throws CheckFailed unless uᵀJ computed from `matrix` equals the result of
+/// one backward, for a random u. A matrix computed `by_columns` is not
+/// conjugated, so only real parts are compared, which conjugation leaves alone.
 inline void check_product(
     const Call& call,
     const Matrix& matrix,

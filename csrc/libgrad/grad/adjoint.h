@@ -1,6 +1,6 @@
-/// libgrad/grad/adjoint.h -- has autograd seen all that a linear function
-/// does? The Jacobian-vector product that it derives from a vector-Jacobian
-/// product is right only then.
+/// libgrad/grad/adjoint.h -- tests whether a Jacobian-vector product that was
+/// derived from a vector-Jacobian product is right. It is wrong where the
+/// vector-Jacobian product computes something that autograd does not record.
 
 #pragma once
 
@@ -18,8 +18,8 @@
 
 namespace libgrad::detail {
 
-/// A vector to pull back, shaped as `output`. Its numbers are no special ones:
-/// a gradient may well be zero at ones, as that of a normalization is.
+/// A vector to pull back, with the shape of `output`. Its numbers vary, because
+/// ones can be a special case: they pull back to zero through a normalization.
 inline at::Tensor probe(const at::Tensor& output) {
   const auto ones = at::ones_like(output);
   return ones.layout() == at::kStrided
@@ -27,8 +27,9 @@ inline at::Tensor probe(const at::Tensor& output) {
              : ones;
 }
 
-/// The products <a[i], b[i]> of real vectors, complex ones seen as pairs of
-/// real numbers: their sum, and the root of the sum of their squares.
+/// The sum of all products of an entry of `a` with the same entry of `b`, and
+/// the square root of the sum of their squares. A complex number counts as a
+/// pair of real numbers.
 inline std::pair<at::Tensor, at::Tensor> inner(
     const variable_list& a, const variable_list& b) {
   at::Tensor sum;
@@ -43,8 +44,8 @@ inline std::pair<at::Tensor, at::Tensor> inner(
   return {sum, squares.sqrt()};
 }
 
-/// True when every entry is zero, or none can be read. What watches operators
-/// (a tracer) does not see this one.
+/// True when every entry of `tensor` is zero or its entries cannot be read. A
+/// tracer does not see the comparison.
 inline bool reads_zero(const at::Tensor& tensor) {
   if (tensor.is_meta() || tensor.unsafeGetTensorImpl()->is_python_dispatch()) {
     return true;
@@ -55,8 +56,8 @@ inline bool reads_zero(const at::Tensor& tensor) {
   return tensor.detach().eq(0).all().item<bool>();
 }
 
-/// True for ordinary tensors in the CPU's memory: on another device reading a
-/// number makes the program wait.
+/// True when all tensors are ordinary ones in the CPU's memory: reading a
+/// number from another device would synchronize with it.
 inline bool is_readable(const variable_list& tensors) {
   return !c10::impl::TorchDispatchModeTLS::any_modes_set() &&
          std::all_of(
@@ -67,9 +68,10 @@ inline bool is_readable(const variable_list& tensors) {
              });
 }
 
-/// How far the two sides of `mismatch` may be apart: a part of J that is
-/// missing shows, what rounding does (the more so in an ill-conditioned
-/// gradient) does not. None for tensors that are too coarse for that.
+/// The relative difference that `mismatch` allows between its two sides: larger
+/// than rounding errors, also those of an ill-conditioned gradient, and smaller
+/// than the effect of a missing part of J. None where the dtype is too coarse
+/// to tell the two apart.
 inline std::optional<double> tolerance(const variable_list& tensors) {
   double result = 1e-6;
   for (const auto& tensor : tensors) {
@@ -84,8 +86,9 @@ inline std::optional<double> tolerance(const variable_list& tensors) {
 }
 
 /// True where `columns` cannot be J t: <J^T u, t> = <u, J t> holds for every
-/// vector u, and `gradients` are J^T u. A tensor, of each element of a batch;
-/// none where that cannot be told.
+/// vector u, where `gradients` are J^T u. The result is a tensor, under vmap
+/// with an entry for each element of the batch; none where the test is not
+/// possible.
 inline std::optional<at::Tensor> mismatch(
     const variable_list& gradients,
     const variable_list& tangents,

@@ -1,10 +1,11 @@
-/// libgrad/grad/call.h -- the function that errors speak of.
+/// libgrad/grad/call.h -- the names that error messages use for a function and
+/// its arguments.
 
 #pragma once
 
 namespace libgrad::detail {
 
-/// What a function calls its arguments; errors speak in these words.
+/// A function's name and the names of its arguments, for error messages.
 struct Call {
   const char* name;
   const char* outputs;

@@ -15,13 +15,14 @@ using torch::autograd::variable_list;
 /// Options of `grad`, by the names and with the defaults of
 /// torch.autograd.grad.
 struct GradOptions {
-  /// The vectors v of vᵀJ, one for each output and of its shape, dtype and
-  /// device; undefined (or none at all) for outputs with one element.
+  /// The vectors v of vᵀJ: one for each output, with its shape, dtype and
+  /// device. For an output with one element the vector may be undefined; where
+  /// all outputs have one element the list may be empty.
   variable_list grad_outputs = {};
-  /// Keep what the graph saved, so that it can be differentiated again.
+  /// Keep the graph's saved tensors, so that it can be differentiated again.
   /// Defaults to `create_graph`.
   std::optional<bool> retain_graph = std::nullopt;
-  /// Record the gradients' own graph, so that they can be differentiated.
+  /// Record a graph of the gradients, so that they can be differentiated.
   bool create_graph = false;
   /// Give an undefined gradient for inputs that the outputs do not depend on,
   /// instead of an error. Defaults to `materialize_grads`.
@@ -38,7 +39,8 @@ struct BackwardOptions {
   variable_list grad_tensors = {};  ///< as GradOptions::grad_outputs
   std::optional<bool> retain_graph = std::nullopt;
   bool create_graph = false;
-  /// Accumulate into these alone; none means every leaf of the graph.
+  /// Accumulate into these tensors alone; an empty list means every leaf of the
+  /// graph.
   variable_list inputs = {};
 };
 

@@ -1,4 +1,4 @@
-/// libgrad/grad/run.h -- checks of grad and backward, and the run of the
+/// libgrad/grad/run.h -- the checks of grad and backward, and the call of the
 /// engine.
 
 #pragma once
@@ -37,7 +37,8 @@ inline void check_inputs(const Call& call, const variable_list& inputs) {
   }
 }
 
-/// The same where some inputs are edges, those with an undefined tensor.
+/// check_inputs where some inputs are edges: an undefined tensor in `inputs`
+/// stands for the edge in `targets`.
 inline void check_inputs(
     const Call& call, const variable_list& inputs, const edge_list& targets) {
   for (size_t i = 0; i < targets.size(); ++i) {
@@ -67,8 +68,9 @@ inline void check_no_transform() {
       "backward() outside torch.vmap or instead use grad() inside torch.vmap");
 }
 
-/// Fills or refuses what the engine left undefined. `inputs` are the tensors
-/// to take zeros after; an undefined one stands for an edge.
+/// Handles the gradients that the engine left undefined: throws unless they are
+/// allowed, and replaces them with zeros where the options say so. `inputs` are
+/// the tensors that the zeros are like; an undefined one stands for an edge.
 inline void finish(
     variable_list& grads,
     const variable_list& inputs,
@@ -100,8 +102,8 @@ inline void finish(
   }
 }
 
-/// `grad` after the checks of what is special to tensors or edges. `inputs`
-/// are the tensors behind `targets`, undefined where the caller gave an edge.
+/// `grad` after the checks that differ between tensors and edges. `inputs` are
+/// the tensors of `targets`, undefined where the caller gave an edge.
 inline variable_list run_grad(
     const edge_list& roots,
     const variable_list& seeds,
@@ -117,7 +119,7 @@ inline variable_list run_grad(
   return grads;
 }
 
-/// `grad` of edges, or of edges and tensors.
+/// `grad` with edges among its arguments.
 inline variable_list grad_edges(
     const edge_list& roots,
     const edge_list& targets,
@@ -131,7 +133,7 @@ inline variable_list grad_edges(
   return run_grad(roots, seeds, targets, inputs, options);
 }
 
-/// `backward` of edges, or of edges and tensors; `inputs` as for grad_edges.
+/// `backward` with edges among its arguments; `inputs` as for grad_edges.
 inline void backward_edges(
     const edge_list& roots,
     const edge_list& targets,

@@ -1,8 +1,9 @@
-/// libgrad/grad/seeds.h -- checks of what grad and backward are given.
+/// libgrad/grad/seeds.h -- the seeds of grad and backward (the gradients that
+/// enter at the outputs): checks of the given ones, ones for the missing.
 ///
 /// Relies on (covered by tests/cpp/torch/test_internals.cpp):
-/// at::detail::scalar_tensor_static makes what at::ones_like would of a plain
-/// tensor on the CPU.
+/// at::detail::scalar_tensor_static makes the same tensor as at::ones_like does
+/// for a plain tensor on the CPU.
 
 #pragma once
 
@@ -18,12 +19,12 @@
 
 namespace libgrad::detail {
 
-/// What the gradient that enters at an output must look like.
+/// The required properties of the gradient that enters at an output.
 struct Expected {
   c10::SymIntArrayRef shape;
   at::ScalarType dtype;
   at::Device device;
-  bool subclass;  // whose device is its own affair
+  bool subclass;  // the device of a subclass is not compared
 };
 
 inline Expected expected(const at::Tensor& output) {
@@ -43,7 +44,8 @@ inline Expected expected(const Edge& output) {
       meta.is_tensor_subclass()};
 }
 
-/// True for nested tensors without a regular shape; the engine checks those.
+/// True for C++ nested tensors, which have no regular shape; the engine checks
+/// their seeds.
 inline bool is_cpp_nested(const at::Tensor& tensor) {
   return tensor.is_nested() && !is_subclass(tensor);
 }
@@ -74,7 +76,7 @@ inline bool same_shape(c10::SymIntArrayRef a, c10::SymIntArrayRef b) {
   return true;
 }
 
-/// Throws unless a one can stand for the missing seed of output `i`.
+/// Throws unless the missing seed of output `i` can be a one.
 template <class Output>
 void check_implicit_seed(const Call& call, size_t i, const Output& output) {
   TORCH_CHECK(
@@ -197,8 +199,9 @@ inline void check_count(const Call& call, size_t outputs, size_t seeds) {
       call.outputs);
 }
 
-/// A one for an output with one element. The dispatcher is a twentieth of a
-/// call on a small graph, so it is passed by where it would only allocate.
+/// A seed of one for an output with one element. On a small graph the
+/// dispatcher takes a twentieth of the whole call, so a plain tensor is made
+/// without it.
 inline at::Tensor one_for(const at::Tensor& output) {
   return output.dim() == 0 && is_plain_cpu(output)
              ? at::detail::scalar_tensor_static(
@@ -221,8 +224,8 @@ inline void check_output(const Call& call, size_t i, const Edge& output) {
   check_edge(call.name, call.outputs, i, output);
 }
 
-/// The seeds to start at `outputs` with (tensors or edges): the given ones,
-/// checked, and ones where an entry is undefined or there are none at all.
+/// The seeds for `outputs` (tensors or edges): the given tensors, checked, and
+/// a one where an entry is undefined or `given` is empty.
 template <class Outputs>
 variable_list make_seeds(
     const Call& call,

@@ -1,5 +1,5 @@
-/// libgrad/gradcheck/analytic.h -- derivatives by the backward, and by
-/// dual tensors.
+/// libgrad/gradcheck/analytic.h -- derivatives by the backward, and by dual
+/// tensors.
 
 #pragma once
 
@@ -8,14 +8,15 @@
 
 namespace libgrad::detail {
 
-/// Runs of the engine from some outputs to the inputs of a problem; the graph
-/// is kept.
+/// Runs the engine from some outputs to the inputs of a problem. The graph is
+/// kept.
 class Backward {
  public:
   Backward(const Problem& problem, const variable_list& outputs)
       : Backward(problem, edges(outputs, root_edge)) {}
 
-  /// The roots must be made before the targets are looked for.
+  /// `roots` are made before the targets are looked up: root_edge creates the
+  /// gradient accumulator of a leaf, and target_edge finds it.
   Backward(const Problem& problem, edge_list roots)
       : roots_(std::move(roots)),
         targets_(edges(problem.targets(), target_edge)) {}
@@ -35,16 +36,16 @@ class Backward {
   edge_list targets_;
 };
 
-/// What the backward of one output gave for a number of seeds.
+/// The gradients of one output for several seeds.
 struct Gradients {
-  variable_list rows;     ///< for each input a row for each seed
-  bool dtypes = true;     ///< they have the dtypes of the inputs
-  bool sizes = true;      ///< ... shapes
-  double difference = 0;  ///< between two runs with one seed, the largest
+  variable_list rows;     ///< for each input a matrix with a row for each seed
+  bool dtypes = true;     ///< the gradients have the dtypes of the inputs
+  bool sizes = true;      ///< the gradients have the shapes of the inputs
+  double difference = 0;  ///< the largest between two runs with the same seed
 };
 
-/// The largest difference of row `k` of `rows` and `again`, zeros if that is
-/// undefined.
+/// The largest difference between row `k` of `rows` and `again`; an undefined
+/// `again` counts as zeros.
 inline double largest_difference(
     const at::Tensor& rows, int64_t k, const at::Tensor& again) {
   if (rows.size(1) == 0) {
@@ -70,7 +71,7 @@ inline double largest_difference(
   return row.abs().max().item<double>();
 }
 
-/// Notes what the engine gave for seed `k`.
+/// Stores the gradients for seed `k`, and whether dtypes and shapes are right.
 inline void put_gradients(
     const Problem& problem,
     Gradients& result,
@@ -78,7 +79,7 @@ inline void put_gradients(
     const variable_list& grads) {
   for (size_t j = 0; j < grads.size(); ++j) {
     if (!grads[j].defined()) {
-      continue;  // zeros, as they are
+      continue;  // the row is zero already
     }
     const auto& input = problem.input(j);
     const bool fits = grads[j].sizes() == input.sizes();
@@ -90,8 +91,8 @@ inline void put_gradients(
   }
 }
 
-/// The gradients of `output` for seeds that `next` makes in place, of `seed`,
-/// from the first to the last of `count`; each is run twice.
+/// The gradients of `output` for `count` seeds: `next(k)` changes the tensor
+/// `seed` in place to seed k. The backward runs twice for each seed.
 template <class Next>
 Gradients gradients_of(
     const Problem& problem,
@@ -138,7 +139,7 @@ inline Gradients backward_rows(
   });
 }
 
-/// vᵀJ of `output`, which is real: one row.
+/// vᵀJ of `output`, which is real, as one row.
 inline Gradients backward_product(
     const Problem& problem, const at::Tensor& output, const Vector& vector) {
   const auto seed = vector.like(output);
@@ -150,7 +151,7 @@ inline Gradients backward_product(
       [](int64_t) {});
 }
 
-/// A level of dual tensors, of which the host knows.
+/// A level of dual tensors that the host is told about.
 class CheckedLevel {
  public:
   explicit CheckedLevel(const Problem& problem) : host_(problem.host) {
@@ -167,7 +168,8 @@ class CheckedLevel {
   DualLevel level_;
 };
 
-/// Throws where the tangent of a real output is complex, or the other way.
+/// Throws where the tangent of a real output is complex, or that of a complex
+/// output real.
 inline void check_tangent(
     const Problem& problem,
     size_t o,
@@ -190,7 +192,7 @@ inline void check_tangent(
   }
 }
 
-/// The inputs as dual tensors whose tangents are zeros to be filled.
+/// The inputs as dual tensors whose tangents begin as zeros and are written to.
 class Duals {
  public:
   Duals(const Problem& problem, const CheckedLevel& level)
@@ -216,7 +218,8 @@ class Duals {
   void replace(size_t i, at::Tensor other) { inputs_[i] = std::move(other); }
   const at::Tensor& operator[](size_t i) const { return inputs_[i]; }
 
-  /// For each of Problem::valued the tangent, undefined where it has none.
+  /// The tangent of each output in Problem::valued; undefined where the output
+  /// has none.
   variable_list evaluate() const {
     const auto outputs = problem_.f(inputs_);
     variable_list result;
@@ -249,8 +252,8 @@ inline void put_tangents(
   }
 }
 
-/// The Jacobians by input `j` along one axis: for each of Problem::valued a
-/// matrix with a row for each element of the input.
+/// The Jacobians with respect to input `j` along one axis: for each output in
+/// Problem::valued a matrix with a row for each element of the input.
 inline variable_list forward_rows(
     const Problem& problem, size_t j, const Complex& axis) {
   const CheckedLevel level(problem);
@@ -265,7 +268,7 @@ inline variable_list forward_rows(
   return result;
 }
 
-/// Ju along one axis: for each of Problem::valued a row.
+/// Ju along one axis: one row for each output in Problem::valued.
 inline variable_list forward_product(
     const Problem& problem,
     size_t j,

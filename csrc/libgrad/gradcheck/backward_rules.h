@@ -1,8 +1,9 @@
-/// libgrad/gradcheck/backward_rules.h -- what a backward must do besides being
-/// right: take zeros and undefined gradients, and be mapped over.
+/// libgrad/gradcheck/backward_rules.h -- the checks of a backward besides its
+/// numbers: it must accept zeros and undefined gradients, and run under vmap.
 ///
 /// Relies on (covered by tests/cpp/torch/test_internals.cpp):
-/// UndefinedGradBackward is a node that gives an undefined gradient for any.
+/// UndefinedGradBackward is a node that returns an undefined gradient whatever
+/// it receives.
 
 #pragma once
 
@@ -13,14 +14,14 @@
 
 namespace libgrad::detail {
 
-/// What `error` says, without a backtrace.
+/// The message of `error`, without a backtrace.
 inline std::string all_lines(const std::exception& error) {
   const auto* ours = dynamic_cast<const c10::Error*>(&error);
   return ours != nullptr ? ours->what_without_backtrace() : error.what();
 }
 
-/// Throws again what is being handled, unless it is a failure of the code that
-/// was run.
+/// Rethrows the exception that is being handled, unless it is a failure of the
+/// code under test.
 inline void expect_failure(
     const Problem& problem, const std::exception& error) {
   if (problem.host.classify(error) != GradcheckHost::Thrown::failure) {
@@ -62,7 +63,8 @@ inline bool is_zero(const at::Tensor& gradient, bool nearly) {
                 : !any_nonzero(gradient);
 }
 
-/// Throws unless a gradient of zeros gives one of zeros, like the inputs.
+/// Throws unless a seed of zeros gives gradients of zeros, with the layout,
+/// dtype, device and shape of the inputs.
 inline void check_multiplies_gradient(const Problem& problem) {
   const auto outputs = recorded(problem);
   if (outputs.empty()) {
@@ -118,7 +120,8 @@ inline constexpr const char* kUndefinedAdvice =
     "set_materialize_grads is left on) for an output that nothing used: treat "
     "it as zeros, or pass check_undefined_grad=False.";
 
-/// Where the gradient of `output` enters the graph, to arrive undefined.
+/// An edge through which the gradient of `output` enters the graph and becomes
+/// undefined.
 inline Edge undefining_edge(const at::Tensor& output) {
   auto node = make_node<torch::autograd::UndefinedGradBackward>();
   node->add_input_metadata(output);
@@ -126,8 +129,8 @@ inline Edge undefining_edge(const at::Tensor& output) {
   return {std::move(node), 0};
 }
 
-/// Throws unless the backward from `roots` takes gradients of zeros, of which
-/// some get lost on the way, for zeros.
+/// Throws unless the backward from `roots` treats undefined gradients as zeros.
+/// The seeds are zeros; some roots are undefining edges.
 inline void check_undefined(
     const Problem& problem,
     const edge_list& roots,
@@ -161,7 +164,8 @@ inline void check_undefined(
   }
 }
 
-/// The same for all outputs undefined, and for each of several alone.
+/// check_undefined with the gradients of all outputs undefined, and, where
+/// there are several outputs, with that of each output alone.
 inline void check_undefined_gradients(const Problem& problem) {
   const auto outputs = recorded(problem);
   if (outputs.empty()) {
@@ -177,7 +181,8 @@ inline void check_undefined_gradients(const Problem& problem) {
   }
 }
 
-/// Drops the warnings that vmap loops over an operator.
+/// Drops vmap's warnings that it loops over an operator ("There is a
+/// performance drop").
 class QuietVmap : public c10::WarningHandler {
  public:
   void process(const c10::Warning& warning) override {
@@ -192,7 +197,7 @@ class QuietVmap : public c10::WarningHandler {
   c10::WarningUtils::WarningHandlerGuard guard_{this};
 };
 
-/// `run` for `batches` at once, by vmap.
+/// The result of `run` for all of `batches` at once, by vmap.
 template <class Run>
 variable_list mapped(
     const Problem& problem,
@@ -218,7 +223,8 @@ variable_list mapped(
   }
 }
 
-/// Throws unless the batch `mapped` holds what single runs gave.
+/// Throws unless the batch `mapped` equals `looped`, the results of single
+/// runs.
 inline void check_batch(
     const Problem& problem,
     size_t o,
@@ -251,13 +257,14 @@ inline void check_batch(
   throw error;
 }
 
-/// `tensors`, with zeros like `like` for the undefined.
+/// `tensors` with zeros like `like` in place of undefined tensors.
 inline variable_list filled(variable_list tensors, const variable_list& like) {
   fill_zeros(tensors, like);
   return tensors;
 }
 
-/// Throws unless the backward of each output can be mapped over.
+/// Throws unless the backward of each output gives under vmap what it gives in
+/// a loop.
 inline void check_batched_gradients(const Problem& problem) {
   Draw draw;
   const auto inputs = problem.targets();

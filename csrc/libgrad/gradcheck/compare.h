@@ -1,4 +1,4 @@
-/// libgrad/gradcheck/compare.h -- two Jacobians that should be one.
+/// libgrad/gradcheck/compare.h -- compares two Jacobians entry by entry.
 
 #pragma once
 
@@ -16,7 +16,7 @@ struct Tolerance {
     return atol + rtol * std::abs(numeric);
   }
 
-  /// As torch.allclose has it: infinities may be equal, NaN agrees with none.
+  /// As in torch.allclose: equal infinities agree, and NaN agrees with nothing.
   bool agree(const Complex& analytic, const Complex& numeric) const {
     const double error = std::abs(analytic - numeric);
     return analytic == numeric ||
@@ -24,7 +24,7 @@ struct Tolerance {
   }
 };
 
-/// A disagreement: which entries, and how they lie in the matrices.
+/// Two entries that disagree, and their place in the matrices.
 struct Difference {
   int64_t row = 0;     // the element of the input
   int64_t column = 0;  // the element of the output
@@ -33,7 +33,7 @@ struct Difference {
 
   double error() const { return std::abs(analytic - numeric); }
 
-  /// How far it is from what is allowed; NaN is furthest.
+  /// By how much the error exceeds what is allowed; infinite for NaN.
   double excess(const Tolerance& tolerance) const {
     const double by = error() - tolerance.allowed(numeric);
     return std::isnan(by) ? std::numeric_limits<double>::infinity() : by;
@@ -62,7 +62,7 @@ std::vector<Difference> differences(
   return result;
 }
 
-/// Where two matrices of one shape disagree.
+/// The entries in which two matrices of one shape disagree.
 inline std::vector<Difference> differences(
     const at::Tensor& analytic,
     const at::Tensor& numeric,
@@ -74,7 +74,7 @@ inline std::vector<Difference> differences(
                  : differences<double>(a, n, tolerance);
 }
 
-/// The worst come first; at most `count` are kept.
+/// Sorts the worst differences to the front and keeps at most `count` of them.
 inline void keep_worst(
     std::vector<Difference>& all, const Tolerance& tolerance, size_t count) {
   const auto kept = std::min(count, all.size());

@@ -1,5 +1,5 @@
-/// libgrad/gradcheck/fast.h -- one product vᵀJu for each Jacobian, with
-/// random vectors.
+/// libgrad/gradcheck/fast.h -- compares one product vᵀJu for each Jacobian,
+/// with random vectors.
 
 #pragma once
 
@@ -7,20 +7,21 @@
 
 namespace libgrad::detail {
 
-/// The vectors for one input: two for a complex one.
+/// The vectors u for one input: two for a complex input.
 struct Directions {
   Vector real;
   Vector imaginary = {};
 
-  /// vᵀEu for a matrix E of ones: what one allowed error of each entry is in
-  /// the product.
+  /// The sum of u. Times the sum of v it is vᵀEu for a matrix E of ones: the
+  /// error of the product when every entry of J is off by one.
   double sum() const { return real.sum() + imaginary.sum(); }
 };
 
 inline constexpr const char* kFastNote =
     "fast_mode compares the products vᵀJu for random vectors v and u; ";
 
-/// What all of the Jacobian says about products that disagree.
+/// Throws for a product that disagrees, with what the entries of the whole
+/// Jacobian show.
 [[noreturn]] inline void fail_fast(
     const Problem& problem,
     Subject at,
@@ -62,7 +63,7 @@ inline constexpr const char* kFastNote =
   throw error;
 }
 
-/// The same for the backward of `output`, a part of output at.o.
+/// fail_fast for the backward of `output`, which is a part of output at.o.
 [[noreturn]] inline void fail_fast_backward(
     const Problem& problem,
     const Subject& at,
@@ -99,7 +100,7 @@ inline constexpr const char* kFastNote =
       forward_rows(problem, at.j, axis)[valued_place(problem, at.o)]);
 }
 
-/// The slopes by input `j` along its directions.
+/// The slopes with respect to input `j` along its directions.
 inline Slopes slopes_by(
     const Problem& problem, size_t j, const Directions& directions) {
   Slopes slopes{slopes_along(problem, j, directions.real, kRealAxis)};
@@ -110,7 +111,7 @@ inline Slopes slopes_by(
   return slopes;
 }
 
-/// vᵀJu, where `row` is vᵀJ as the backward gives it.
+/// vᵀJu, where `row` is vᵀJ from the backward.
 inline Complex product_with(
     const Directions& directions, const at::Tensor& row) {
   if (!directions.imaginary.defined()) {
@@ -134,7 +135,8 @@ inline std::vector<Directions> directions_for(
   return result;
 }
 
-/// Throws unless the slopes are as small as two runs may differ.
+/// Throws unless all slopes are zero up to nondet_tol, as they must be where no
+/// output has a graph.
 inline void check_nearly_zero(
     const Problem& problem, const std::vector<Slopes>& numeric) {
   const auto most = [](const at::Tensor& slope) {
@@ -152,7 +154,7 @@ inline void check_nearly_zero(
   }
 }
 
-/// The products of one output in one part of it.
+/// Compares the products of one part of one output, with respect to each input.
 inline void check_backward_products(
     const Problem& problem,
     size_t o,
@@ -205,7 +207,7 @@ inline void check_backward_fast(const Problem& problem) {
   }
 }
 
-/// The tangents of all outputs for one tangent of input `j`.
+/// Compares the tangents of all outputs for one tangent of input `j`.
 inline void check_forward_product(
     const Problem& problem, size_t j, Part part, const Vector& vector) {
   const auto& options = problem.options;

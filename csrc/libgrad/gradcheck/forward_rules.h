@@ -1,5 +1,5 @@
-/// libgrad/gradcheck/forward_rules.h -- what forward mode must do besides
-/// being right: take undefined tangents, and be mapped over.
+/// libgrad/gradcheck/forward_rules.h -- the checks of forward mode besides its
+/// numbers: it must accept undefined tangents, and run under vmap.
 
 #pragma once
 
@@ -13,8 +13,9 @@ namespace libgrad::detail {
 
 inline constexpr const char* kWithForward = " with forward-mode AD";
 
-/// Throws unless an input without a tangent is as one with zeros, for the
-/// tangents of one part of complex inputs.
+/// Throws unless an input without a tangent gives the same result as an input
+/// whose tangent is zero. `pass` chooses the part of complex inputs that the
+/// other tangents move.
 inline void check_undefined_tangents(const Problem& problem, Part pass) {
   const CheckedLevel level(problem);
   Duals duals(problem, level);
@@ -65,7 +66,7 @@ inline void check_undefined_tangents(const Problem& problem) {
   }
 }
 
-/// Jv of input `j` alone, for each of Problem::valued.
+/// Jv with respect to input `j` alone, for each output in Problem::valued.
 inline variable_list forward_single(
     const Problem& problem, size_t j, const at::Tensor& tangent) {
   const CheckedLevel level(problem);
@@ -83,7 +84,7 @@ inline variable_list forward_single(
   return result;
 }
 
-/// Throws unless forward mode of the function can be mapped over.
+/// Throws unless forward mode gives under vmap what it gives in a loop.
 inline void check_batched_tangents(const Problem& problem) {
   Draw draw;
   for (size_t j = 0; j < problem.wrt.size(); ++j) {

@@ -1,4 +1,5 @@
-/// libgrad/gradcheck/moved.h -- inputs that are moved in place.
+/// libgrad/gradcheck/moved.h -- changes an input in place for a difference, and
+/// restores it.
 
 #pragma once
 
@@ -8,8 +9,8 @@
 
 namespace libgrad::detail {
 
-/// The numbers of one input, moved in place and put back in the end, on every
-/// way out. Neither version counters nor graphs see it.
+/// The numbers of one input, changed in place and restored by the destructor.
+/// Neither version counters nor graphs notice the change.
 class Moved {
  public:
   explicit Moved(const at::Tensor& tensor)
@@ -21,7 +22,7 @@ class Moved {
   ~Moved() {
     try {
       restore();
-    } catch (const std::exception&) {  // the device is lost, as was said
+    } catch (const std::exception&) {  // a lost device has thrown before
     }
   }
 
@@ -46,7 +47,7 @@ class Moved {
   }
 
   /// Sets all elements to their original values plus `step` times `direction`,
-  /// a number for each.
+  /// which has a number for each element.
   void all(const Vector& direction, const Complex& step) {
     moved_ = kAll;
     if (!open_) {
@@ -69,7 +70,7 @@ class Moved {
     });
   }
 
-  /// Puts back, to the bit, what was moved.
+  /// Restores the original values bit for bit.
   void restore() {
     if (moved_ == kAll && open_ && tensor_.is_contiguous()) {
       std::memcpy(

@@ -1,8 +1,9 @@
-/// libgrad/gradcheck/numbers.h -- numbers of tensors, read and moved with
-/// as few calls of the dispatcher as can be: a check makes thousands.
+/// libgrad/gradcheck/numbers.h -- reads and writes the numbers of tensors with
+/// as few calls of the dispatcher as possible: a check does so thousands of
+/// times.
 ///
 /// Relies on (covered by tests/cpp/torch/test_internals.cpp): the dispatch keys
-/// of an ordinary CPU tensor, which others have more of.
+/// of an ordinary CPU tensor; other tensors have further keys.
 
 #pragma once
 
@@ -28,9 +29,9 @@ inline bool has_numbers(const at::Tensor& tensor) {
          (tensor.is_floating_point() || tensor.is_complex());
 }
 
-/// True where the numbers of `tensor` lie open in memory, as they are: it is an
-/// ordinary tensor on the CPU, and not one of zeros without memory, a conjugate
-/// view, a batch of vmap or a subclass.
+/// True when the memory of `tensor` holds its numbers: an ordinary tensor on
+/// the CPU, and not a zero tensor without memory, a conjugate view, a batched
+/// tensor of vmap or a subclass.
 inline bool is_open(const at::Tensor& tensor) {
   constexpr c10::DispatchKeySet ordinary{
       c10::DispatchKey::CPU,
@@ -40,7 +41,7 @@ inline bool is_open(const at::Tensor& tensor) {
   return ordinary.has_all(tensor.key_set());
 }
 
-/// Where element `k`, counted along the last dimension first, lies in memory.
+/// The offset in memory, in elements, of element `k` in row-major order.
 inline int64_t offset_of(const at::Tensor& tensor, int64_t k) {
   int64_t offset = 0;
   for (int64_t d = tensor.dim() - 1; d >= 0; --d) {
@@ -78,7 +79,7 @@ Number number_from(const Complex& value) {
   }
 }
 
-/// Calls `body` with a number of the type `dtype`.
+/// Calls `body` with a number of the C++ type of `dtype`.
 template <class Body>
 void with_type(at::ScalarType dtype, const Body& body) {
   AT_DISPATCH_FLOATING_AND_COMPLEX_TYPES_AND3(
@@ -87,19 +88,19 @@ void with_type(at::ScalarType dtype, const Body& body) {
       });
 }
 
-/// True where the numbers are open and in a row.
+/// True when `tensor` is open and contiguous.
 inline bool is_row(const at::Tensor& tensor) {
   return is_open(tensor) && tensor.is_contiguous();
 }
 
-/// Memory for a contiguous tensor of `shape` like `like`.
+/// An uninitialized contiguous tensor of `shape` like `like`.
 inline at::Tensor room(at::IntArrayRef shape, const at::Tensor& like) {
   return is_open(like)
              ? at::Tensor(at::detail::empty_cpu(shape, like.scalar_type()))
              : at::empty(shape, like.options());
 }
 
-/// The same, of zeros.
+/// A contiguous tensor of zeros of `shape` like `like`.
 inline at::Tensor zeros(at::IntArrayRef shape, const at::Tensor& like) {
   if (!is_open(like)) {
     return at::zeros(shape, like.options());
@@ -111,7 +112,7 @@ inline at::Tensor zeros(at::IntArrayRef shape, const at::Tensor& like) {
   return result;
 }
 
-/// Its numbers in memory of its own, contiguous.
+/// A contiguous, detached copy of `tensor`.
 inline at::Tensor copied(const at::Tensor& tensor) {
   if (!is_row(tensor)) {
     return tensor.detach().clone(at::MemoryFormat::Contiguous);
@@ -141,7 +142,7 @@ inline bool any_nonzero(const at::Tensor& tensor) {
   return any;
 }
 
-/// (plus - minus) / (2 eps), in the place of `plus`: contiguous, both.
+/// Overwrites `plus` with (plus - minus) / (2 eps); both are contiguous.
 inline void make_quotient(
     const at::Tensor& plus, const at::Tensor& minus, double eps) {
   if (!is_row(plus)) {

@@ -1,4 +1,4 @@
-/// libgrad/gradcheck/numeric.h -- derivatives by differences.
+/// libgrad/gradcheck/numeric.h -- derivatives by central differences.
 
 #pragma once
 
@@ -6,19 +6,20 @@
 
 namespace libgrad::detail {
 
-/// The derivatives of the outputs by one input, which is moved along the real
-/// axis and, where it is complex, along the imaginary one. One tensor for each
-/// of Problem::valued.
+/// The derivatives of the outputs with respect to one input along the real axis
+/// and, for a complex input, along the imaginary axis. Each list has one tensor
+/// for each output in Problem::valued.
 struct Slopes {
   variable_list real;
   variable_list imaginary = {};
 };
 
-/// How many evaluations make it worth one more to see whether they need a
-/// graph.
+/// From this number of evaluations on, one more evaluation is worth while to
+/// find out whether they can do without a graph.
 inline constexpr int64_t kManyEvaluations = 8;
 
-/// Sets the grad mode for many evaluations of which only numbers are wanted.
+/// Switches grad mode off for many evaluations whose outputs are only compared,
+/// if the function gives the same numbers without it.
 class NumbersOnly {
  public:
   NumbersOnly(const Problem& problem, int64_t evaluations)
@@ -30,7 +31,8 @@ class NumbersOnly {
   at::AutoGradMode mode_;
 };
 
-/// Matrices for the outputs of `rows` evaluations, made by `make`.
+/// For each output in Problem::valued a matrix, made by `make`, with a row for
+/// each of `rows` evaluations.
 inline variable_list rows_for_outputs(
     const Problem& problem,
     int64_t rows,
@@ -44,7 +46,7 @@ inline variable_list rows_for_outputs(
   return result;
 }
 
-/// (plus - minus) / (2 eps), in the place of `plus`.
+/// (plus - minus) / (2 eps), computed in place in `plus`.
 inline variable_list quotients(
     variable_list plus, const variable_list& minus, double eps) {
   for (size_t v = 0; v < plus.size(); ++v) {
@@ -53,8 +55,8 @@ inline variable_list quotients(
   return plus;
 }
 
-/// The slopes by each element of input `j` along one axis: for each output a
-/// matrix with a row for each element of the input.
+/// The slopes with respect to each element of input `j` along one axis: for
+/// each output a matrix with a row for each element of the input.
 inline variable_list slopes_along(
     const Problem& problem, size_t j, const Complex& axis) {
   const auto& input = problem.input(j);
@@ -78,7 +80,8 @@ inline variable_list slopes_along(
   return quotients(plus, minus, eps);
 }
 
-/// The same along one direction: for each output a vector.
+/// The slopes with respect to input `j` along `direction`: for each output a
+/// matrix with one row.
 inline variable_list slopes_along(
     const Problem& problem,
     size_t j,
@@ -103,7 +106,7 @@ inline variable_list slopes_along(
 inline const Complex kRealAxis{1, 0};
 inline const Complex kImaginaryAxis{0, 1};
 
-/// The numeric Jacobians by input `j`.
+/// The numeric Jacobians with respect to input `j`.
 inline Slopes numeric_jacobians(const Problem& problem, size_t j) {
   Slopes slopes{slopes_along(problem, j, kRealAxis)};
   if (problem.input(j).is_complex()) {
@@ -112,7 +115,7 @@ inline Slopes numeric_jacobians(const Problem& problem, size_t j) {
   return slopes;
 }
 
-/// What a part of an output is looked at alone for; both for a real one.
+/// The part of a complex tensor that a check considers; `whole` for real ones.
 enum class Part { whole, real, imaginary };
 
 inline const char* part_name(Part part) {
@@ -133,8 +136,9 @@ inline at::Tensor part_of(const at::Tensor& tensor, Part part) {
   return part == Part::real ? at::real(tensor) : at::imag(tensor);
 }
 
-/// What the backward gives for part of output `v` of Problem::valued: for a
-/// complex input the conjugate Wirtinger derivative.
+/// The numeric counterpart of what the backward returns for a part of output
+/// `v` of Problem::valued: for a complex input the conjugate Wirtinger
+/// derivative.
 inline at::Tensor as_of_backward(const Slopes& slopes, size_t v, Part part) {
   if (slopes.imaginary.empty()) {
     return part_of(slopes.real[v], part);

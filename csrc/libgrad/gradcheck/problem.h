@@ -1,5 +1,5 @@
-/// libgrad/gradcheck/problem.h -- the function that is checked, where,
-/// and what it gave there.
+/// libgrad/gradcheck/problem.h -- the function under test, its inputs, and its
+/// outputs there.
 
 #pragma once
 
@@ -13,10 +13,11 @@ namespace libgrad::detail {
 
 inline constexpr Call kGradcheck{"gradcheck", "outputs", "seeds"};
 
-/// What the language of the function adds to what C++ knows.
+/// What gradcheck must know about the language that the function is written in.
 struct GradcheckHost {
-  /// What an exception means: a failure of the code that threw it (what Python
-  /// calls a RuntimeError), any other, or one that has to be let through.
+  /// The meaning of an exception: a failure of the code that threw it (a
+  /// RuntimeError in Python), another error, or an interrupt, after which
+  /// nothing else may be tried.
   enum class Thrown { failure, other, interrupt };
 
   static Thrown by_cpp(const std::exception& error) {
@@ -33,27 +34,28 @@ struct GradcheckHost {
   }
 
   std::function<Thrown(const std::exception&)> classify = by_cpp;
-  /// Called with true when a level of dual tensors begins, with false when it
-  /// has ended.
+  /// Called with true when a level of dual tensors begins, and with false after
+  /// it has ended.
   std::function<void(bool)> forward_mode = [](bool) {};
 };
 
-/// How the inputs and outputs of the gradient of a function are called.
+/// What names the inputs and outputs in messages when the function under test
+/// is the gradient of another function.
 struct SecondOrder {
-  size_t inputs = 0;             // of the function; vectors follow
-  std::vector<size_t> wrt = {};  // whose gradients are the outputs
+  size_t inputs = 0;             // number of inputs; grad_outputs follow them
+  std::vector<size_t> wrt = {};  // inputs whose gradients are the outputs
 };
 
 struct Problem {
   const ListFunction& f;
-  const variable_list& inputs;  // undefined for what is no tensor
+  const variable_list& inputs;  // undefined for an argument that is no tensor
   const GradcheckOptions& options;
   const GradcheckHost& host;
   const SecondOrder* second_order = nullptr;
 
   std::vector<size_t> wrt = {};             // inputs that require grad
-  variable_list outputs = {};               // undefined for what is no tensor
-  std::vector<size_t> valued = {};          // outputs with floating point
+  variable_list outputs = {};               // undefined where it is no tensor
+  std::vector<size_t> valued = {};          // real or complex outputs
   std::vector<size_t> differentiable = {};  // outputs with a graph
 
   const at::Tensor& input(size_t j) const { return inputs[wrt[j]]; }
@@ -80,7 +82,7 @@ struct Problem {
   }
 };
 
-/// Warns of, and refuses, inputs as torch does.
+/// Warns about inputs and refuses inputs as torch does.
 inline void check_problem(const Problem& problem) {
   const double eps = problem.options.eps;
   TORCH_CHECK_VALUE(
@@ -146,7 +148,7 @@ inline void check_layout_of_output(size_t o, const at::Tensor& output) {
       ')');
 }
 
-/// Calls the function and sorts what it gives.
+/// Calls the function and classifies its outputs.
 inline void evaluate_problem(Problem& problem) {
   for (size_t i = 0; i < problem.inputs.size(); ++i) {
     if (problem.inputs[i].defined() && problem.inputs[i].requires_grad()) {
@@ -167,8 +169,8 @@ inline void evaluate_problem(Problem& problem) {
   }
 }
 
-/// True when the function gives the same, to the bit, where nothing is
-/// recorded: then its values can be had faster.
+/// True when the function returns the same values, bit for bit, with grad mode
+/// off: evaluations can then do without a graph.
 inline bool same_unrecorded(const Problem& problem) {
   const at::AutoGradMode grad_mode(false);
   try {
@@ -191,8 +193,9 @@ inline bool same_unrecorded(const Problem& problem) {
   }
 }
 
-/// The outputs for inputs that were moved by `step`, where all is as before
-/// but the numbers. `place` is the index that was moved, if one was.
+/// The outputs for inputs that were moved by `step`. Throws unless their
+/// number, shapes and dtypes are those of Problem::outputs. `place` is the
+/// index of the element that was moved; none where all elements were.
 inline variable_list evaluate_moved(
     const Problem& problem,
     double step,

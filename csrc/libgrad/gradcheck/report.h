@@ -1,5 +1,5 @@
-/// libgrad/gradcheck/report.h -- a disagreement, in sentences and as
-/// data.
+/// libgrad/gradcheck/report.h -- the error for two Jacobians that disagree, in
+/// sentences and as data.
 
 #pragma once
 
@@ -11,13 +11,14 @@ namespace libgrad::detail {
 
 inline constexpr size_t kShown = 10;
 
-/// "[1, 2]" behind the name of a tensor; nothing for a scalar.
+/// An index such as "[1, 2]"; empty for the element of a scalar.
 inline std::string index_text(const std::vector<int64_t>& place) {
   return place.empty() ? "" : text(at::IntArrayRef(place));
 }
 
-/// The sentence that PyTorch has for a disagreement, with its numbers: those
-/// among the outputs with a graph and the inputs that require grad.
+/// PyTorch's sentence for a disagreement. As in PyTorch, outputs are numbered
+/// among those with a graph (in forward mode: those with real or complex
+/// numbers), and inputs among those that require grad.
 inline std::string headline(const Problem& problem, const Subject& at) {
   const auto& among = at.forward ? problem.valued : problem.differentiable;
   const auto output =
@@ -47,7 +48,7 @@ inline std::string headline(const Problem& problem, const Subject& at) {
   return said + ",\n";
 }
 
-/// The worst entries side by side.
+/// A table of the worst entries.
 inline std::string side_by_side(const GradcheckError& error) {
   std::ostringstream out;
   const auto cell = [&](const std::string& value, int width) {
@@ -89,8 +90,8 @@ inline std::string sweep_text(const GradcheckError& error) {
   return out.str() + error.advice;
 }
 
-/// What is known of two Jacobians that disagree: `at` is the worst entry from
-/// here on.
+/// The error for two Jacobians that disagree in the entries `all`. Sets the row
+/// and column of `at` to those of the worst entry.
 inline GradcheckError describe_difference(
     const Problem& problem,
     Subject& at,
@@ -124,7 +125,7 @@ inline GradcheckError describe_difference(
   return error;
 }
 
-/// Throws for two matrices that should be one, unless they agree.
+/// Throws unless the analytic and the numeric Jacobian agree.
 inline void compare(
     const Problem& problem,
     Subject at,

@@ -1,5 +1,5 @@
-/// libgrad/gradcheck/run.h -- the checks in their order, and the
-/// gradient of a function as a function to be checked.
+/// libgrad/gradcheck/run.h -- runs the checks in their order, and makes the
+/// gradient of a function a function that can be checked.
 
 #pragma once
 
@@ -69,7 +69,7 @@ inline void run_checks(Problem& problem) {
   }
 }
 
-/// `gradcheck` in a language of which `host` knows more.
+/// `gradcheck` for a function in the language of `host`.
 inline bool gradcheck_in(
     const GradcheckHost& host,
     const ListFunction& f,
@@ -90,7 +90,7 @@ inline bool gradcheck_in(
   return true;
 }
 
-/// Which of `tensors` require grad.
+/// The indices of the tensors that require grad.
 inline std::vector<size_t> requiring_grad(const variable_list& tensors) {
   std::vector<size_t> result;
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -111,7 +111,7 @@ inline variable_list with_graph(const variable_list& tensors) {
   return result;
 }
 
-/// Random vectors for the outputs of `f`, as gradgradcheck takes them.
+/// Random vectors for the outputs of `f` that require grad.
 inline variable_list random_grad_outputs(
     const ListFunction& f, const variable_list& inputs, bool contiguous) {
   Draw draw;
@@ -127,9 +127,10 @@ inline variable_list random_grad_outputs(
   return vectors;
 }
 
-/// The gradients of `f` as a function of its inputs and of the vectors behind
-/// them: one for each of `inputs` that requires grad, undefined where the
-/// outputs do not depend on it. The graph is recorded where grad mode is on.
+/// The gradients of `f` as a function of its inputs, followed by `vectors` (the
+/// grad_outputs): one gradient for each of `inputs` that requires grad,
+/// undefined where the outputs do not depend on the input. A graph is recorded
+/// where grad mode is on.
 inline ListFunction gradient_function(
     const ListFunction& f,
     const variable_list& inputs,
@@ -143,7 +144,7 @@ inline ListFunction gradient_function(
     const auto middle = all.begin() + static_cast<std::ptrdiff_t>(count);
     const variable_list xs(all.begin(), middle), vs(middle, all.end());
     variable_list targets;
-    for (const auto i : wrt) {  // forward mode gives them detached
+    for (const auto i : wrt) {  // forward mode passes detached inputs
       targets.push_back(xs[i]);
       targets.back().requires_grad_();
     }
@@ -161,7 +162,7 @@ inline ListFunction gradient_function(
   };
 }
 
-/// `gradgradcheck` in a language of which `host` knows more.
+/// `gradgradcheck` for a function in the language of `host`.
 inline bool gradgradcheck_in(
     const GradcheckHost& host,
     const ListFunction& f,

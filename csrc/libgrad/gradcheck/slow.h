@@ -1,4 +1,4 @@
-/// libgrad/gradcheck/slow.h -- all entries of the Jacobians.
+/// libgrad/gradcheck/slow.h -- compares all entries of the Jacobians.
 
 #pragma once
 
@@ -8,14 +8,14 @@
 
 namespace libgrad::detail {
 
-/// The parts in which complex tensors are looked at, one after the other. Real
-/// tensors are looked at once, in the first of them.
+/// The passes of a check, each over one part of complex tensors. Real tensors
+/// are checked only in the first pass.
 inline std::vector<Part> passes(bool any_complex) {
   return any_complex ? std::vector{Part::imaginary, Part::real}
                      : std::vector{Part::whole};
 }
 
-/// What `pass` looks at of `tensor`; nothing where that has been done.
+/// The part of `tensor` that `pass` checks; none where an earlier pass did.
 inline std::optional<Part> seen_in(Part pass, const at::Tensor& tensor) {
   if (tensor.is_complex()) {
     return pass;
@@ -30,8 +30,8 @@ inline bool any_complex(
   });
 }
 
-/// Throws for what the backward itself, without another derivative to compare
-/// it with, shows to be wrong.
+/// Throws for errors that show without a numeric derivative: wrong dtypes or
+/// shapes, and a backward that differs between two runs.
 inline void check_gradients(
     const Problem& problem, size_t o, const Gradients& gradients) {
   const auto fail = [&](GradcheckKind kind, const std::string& said) {
@@ -69,7 +69,7 @@ inline void check_gradients(
   }
 }
 
-/// The sentence for a function that changes though it has no graph.
+/// Throws for a function without a graph whose output changes.
 [[noreturn]] inline void fail_not_zero(
     const Problem& problem, size_t v, size_t j) {
   const auto o = problem.valued[v];
@@ -91,7 +91,8 @@ inline void check_gradients(
   throw error;
 }
 
-/// Throws unless all slopes are zero, as where there is no graph.
+/// Throws unless all slopes are zero, as they must be where no output has a
+/// graph.
 inline void check_all_zero(
     const Problem& problem, const std::vector<Slopes>& numeric) {
   for (size_t j = 0; j < numeric.size(); ++j) {
@@ -105,7 +106,7 @@ inline void check_all_zero(
   }
 }
 
-/// The place of output `o` in Problem::valued.
+/// The index of output `o` in Problem::valued.
 inline size_t valued_place(const Problem& problem, size_t o) {
   return std::find(problem.valued.begin(), problem.valued.end(), o) -
          problem.valued.begin();

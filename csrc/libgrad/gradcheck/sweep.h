@@ -1,4 +1,5 @@
-/// libgrad/gradcheck/sweep.h -- whether another eps would help.
+/// libgrad/gradcheck/sweep.h -- computes one wrong entry with many eps, and
+/// says whether another eps would help.
 
 #pragma once
 
@@ -8,17 +9,17 @@
 
 namespace libgrad::detail {
 
-/// Which entry of which Jacobian.
+/// An entry of a Jacobian: which Jacobian, which row and column.
 struct Subject {
   bool forward = false;
   Part part = Part::whole;  // of the output; in forward mode: of the input
-  size_t o = 0;             // among all outputs
-  size_t j = 0;             // in Problem::wrt
+  size_t o = 0;             // index among all outputs
+  size_t j = 0;             // index in Problem::wrt
   int64_t row = 0;
   int64_t column = 0;
 };
 
-/// A number of the result for a step of one element of the input.
+/// One element of an output after a step in one element of an input.
 inline Complex value_after(
     const Problem& problem, const Subject& at, Moved& moved, Complex step) {
   moved.one(at.row, step);
@@ -28,7 +29,8 @@ inline Complex value_after(
       Complex>()[at.column * (value.numel() > 1 ? value.stride(0) : 0)];
 }
 
-/// The numeric derivative of one entry by `eps`, as the Jacobian has it.
+/// The numeric derivative of one entry with the step `eps`, combined as in the
+/// Jacobian of that part and mode.
 inline Complex numeric_entry(
     const Problem& problem, const Subject& at, double eps) {
   Moved moved(problem.input(at.j));
@@ -49,7 +51,7 @@ inline Complex numeric_entry(
              : real;
 }
 
-/// The entry by steps from 1e-2 down to 1e-10.
+/// The numeric derivatives of one entry with steps from 1e-2 down to 1e-10.
 inline std::vector<GradcheckStep> sweep(
     const Problem& problem, const Subject& at, const Complex& analytic) {
   const Tolerance tolerance{problem.options.atol, problem.options.rtol};
@@ -76,8 +78,8 @@ inline std::string complex_words(const Complex& value) {
   return out.str();
 }
 
-/// The steps in the middle of the longest run of numeric derivatives that are
-/// one number: there the difference is exact. Empty where there is none.
+/// The longest run of successive steps, at least three, whose numeric
+/// derivatives agree: there the difference is exact. Empty where there is none.
 inline std::vector<GradcheckStep> plateau(
     const std::vector<GradcheckStep>& steps) {
   std::vector<GradcheckStep> best, run;
@@ -96,7 +98,8 @@ inline std::vector<GradcheckStep> plateau(
   return best.size() >= 3 ? best : std::vector<GradcheckStep>();
 }
 
-/// What is wrong, where the numeric derivative is the same for many steps.
+/// The sentence that names the wrong derivative, where the numeric derivative
+/// is the same for many steps.
 inline std::string blame(
     const Subject& at,
     const Complex& analytic,
@@ -124,7 +127,7 @@ inline std::string blame(
          text(": it is ", complex_words(ratio), " times what it should be.");
 }
 
-/// What to do about an entry with these steps.
+/// The advice for an entry whose numeric derivatives are `steps`.
 inline std::string advise(
     const Problem& problem,
     const Subject& at,

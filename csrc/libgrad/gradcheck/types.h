@@ -1,5 +1,5 @@
-/// libgrad/gradcheck/types.h -- what gradcheck is asked, and what its
-/// error tells.
+/// libgrad/gradcheck/types.h -- the options of gradcheck, and the exceptions
+/// that it throws.
 
 #pragma once
 
@@ -26,15 +26,16 @@ struct GradcheckOptions {
   double rtol = 1e-3;
   /// Throw GradcheckError where a check fails, instead of returning false.
   bool raise_exception = true;
-  /// What two runs of one backward may differ by.
+  /// The allowed difference between two runs of one backward.
   double nondet_tol = 0.0;
   /// Also run the backward with undefined gradients, which stand for zeros.
   bool check_undefined_grad = true;
-  /// Also demand that gradients have the dtypes of what they belong to.
+  /// Also require that gradients have the dtypes of their inputs, and that the
+  /// tangents of complex outputs, and only those, are complex.
   bool check_grad_dtypes = false;
-  /// Also run the backward under vmap (that of is_grads_batched).
+  /// Also run the backward under vmap (the vmap of is_grads_batched).
   bool check_batched_grad = false;
-  /// The same for forward mode.
+  /// Also run forward mode under vmap.
   bool check_batched_forward_grad = false;
   /// Check forward mode, with dual tensors.
   bool check_forward_ad = false;
@@ -42,17 +43,18 @@ struct GradcheckOptions {
   bool check_backward_ad = true;
   /// Compare one random product vᵀJu instead of all of J.
   bool fast_mode = false;
-  /// Lets the backward of a zero be only close to zero; for inputs that are
-  /// not sparse, which gradcheck does not take, that is all it does.
+  /// Allow the gradients of a zero seed to be only close to zero. The option
+  /// has no other effect: sparse inputs, for which torch has it, are refused.
   bool masked = false;
 };
 
-/// Options of `gradgradcheck`; those of the same name are GradcheckOptions'.
+/// Options of `gradgradcheck`. Options that GradcheckOptions has too mean the
+/// same.
 struct GradgradcheckOptions {
   double eps = 1e-6;
   double atol = 1e-5;
   double rtol = 1e-3;
-  /// Draw vectors that are not contiguous, where none are given.
+  /// Draw non-contiguous vectors, where no vectors are given.
   bool gen_non_contig_grad_outputs = false;
   bool raise_exception = true;
   double nondet_tol = 0.0;
@@ -72,13 +74,13 @@ enum class GradcheckKind {
   jacobian,        ///< analytic and numeric derivatives differ
   not_zero,        ///< no output has a graph, yet the function changes
   dtype,           ///< a gradient has another dtype than its input
-  size,            ///< ... shape
-  layout,          ///< ... layout
-  device,          ///< ... device
+  size,            ///< a gradient has another shape than its input
+  layout,          ///< a gradient has another layout than its input
+  device,          ///< a gradient is on another device than its input
   not_repeatable,  ///< two runs of one backward differ
-  grad_output,  ///< a zero gradient of the outputs gives one that is not zero
-  undefined,    ///< undefined gradients, or tangents, are not taken for zeros
-  batched,      ///< what vmap gives is not what a loop does, or it fails
+  grad_output,     ///< a zero gradient of the outputs gives nonzero gradients
+  undefined,       ///< undefined gradients or tangents are not taken for zeros
+  batched,         ///< vmap fails, or gives other numbers than a loop
 };
 
 inline const char* name(GradcheckKind kind) {
@@ -107,17 +109,17 @@ inline const char* name(GradcheckKind kind) {
   return "";
 }
 
-/// One entry of two Jacobians that should be one.
+/// One entry of the analytic and the numeric Jacobian.
 struct GradcheckEntry {
-  std::vector<int64_t> output;  ///< its place in the output
-  std::vector<int64_t> input;   ///< its place in the input
+  std::vector<int64_t> output;  ///< index of the element in the output
+  std::vector<int64_t> input;   ///< index of the element in the input
   c10::complex<double> analytic = 0;
   c10::complex<double> numeric = 0;
   double error = 0;    ///< |analytic - numeric|
   double allowed = 0;  ///< atol + rtol |numeric|
 };
 
-/// The numeric derivative of one entry by one step.
+/// The numeric derivative of one entry with one step.
 struct GradcheckStep {
   double eps;
   c10::complex<double> numeric;
@@ -125,8 +127,8 @@ struct GradcheckStep {
   bool agrees;   ///< within the tolerances
 };
 
-/// Thrown where a check fails. what() says all of it in sentences; the members
-/// say it as data, those that the kind of failure leaves open are empty.
+/// Thrown where a check fails. what() describes the failure in sentences, the
+/// members describe it as data. Members that do not apply to a kind are empty.
 class GradcheckError : public std::exception {
  public:
   GradcheckError(GradcheckKind kind, std::string message)
@@ -138,27 +140,29 @@ class GradcheckError : public std::exception {
   GradcheckKind kind;
   std::string message;
   bool forward_mode = false;     ///< forward mode failed, not the backward
-  std::optional<size_t> output;  ///< which one, among all of the function's
-  std::optional<size_t> input;   ///< which one, among all of the function's
-  /// "real" or "imaginary", where that part of a complex output (in forward
-  /// mode: input) was looked at alone.
+  std::optional<size_t> output;  ///< index among all outputs of the function
+  std::optional<size_t> input;   ///< index among all inputs of the function
+  /// "real" or "imaginary", where only that part of a complex output (in
+  /// forward mode: of a complex input) was checked.
   std::string part;
   /// The entries that disagree most, the worst first; ten at most.
   std::vector<GradcheckEntry> worst;
-  int64_t wrong = 0;    ///< how many entries disagree
-  int64_t entries = 0;  ///< of how many
-  /// Both Jacobians, a row for each element of the input, a column for each
-  /// of the output.
+  int64_t wrong = 0;    ///< the number of entries that disagree
+  int64_t entries = 0;  ///< the number of all entries
+  /// Both Jacobians, with a row for each element of the input and a column for
+  /// each element of the output.
   at::Tensor analytic;
   at::Tensor numeric;
-  /// The worst entry by steps from 1e-2 down to 1e-10.
+  /// The numeric derivative of the worst entry with steps from 1e-2 down to
+  /// 1e-10.
   std::vector<GradcheckStep> sweep;
   std::string advice;                  ///< what the sweep means, and what to do
-  std::exception_ptr cause = nullptr;  ///< what a backward threw
+  std::exception_ptr cause = nullptr;  ///< the exception of a backward
 };
 
-/// Thrown for what torch.autograd.gradcheck asserts: options that contradict
-/// each other, and outputs that change their shape or dtype with the inputs.
+/// Thrown where torch.autograd.gradcheck raises an AssertionError: for options
+/// that contradict each other, and for outputs whose shape or dtype changes
+/// with the inputs.
 class GradcheckAssertion : public c10::Error {
  public:
   using c10::Error::Error;
@@ -166,7 +170,7 @@ class GradcheckAssertion : public c10::Error {
 
 namespace detail {
 
-/// The words of `parts` in a row.
+/// `parts`, printed one after another.
 template <class... Parts>
 std::string text(const Parts&... parts) {
   std::ostringstream out;

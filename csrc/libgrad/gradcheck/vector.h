@@ -1,9 +1,8 @@
-/// libgrad/gradcheck/vector.h -- random vectors, of which the dispatcher
-/// knows nothing.
+/// libgrad/gradcheck/vector.h -- random vectors, drawn without the dispatcher.
 ///
-/// Relies on (covered by tests/cpp/torch/test_internals.cpp): the numbers of
-/// at::uniform_real_distribution are those of at::rand, so that fast_mode has
-/// the vectors of torch.
+/// Relies on (covered by tests/cpp/torch/test_internals.cpp):
+/// at::uniform_real_distribution gives the numbers of at::rand, so that
+/// fast_mode uses the same vectors as torch.
 
 #pragma once
 
@@ -43,7 +42,7 @@ struct Vector {
   }
 };
 
-/// The sum of the products of the numbers of `vector` and `tensor`.
+/// The dot product of `vector` and `tensor`, without conjugation.
 inline Complex sum_of_products(const Vector& vector, const at::Tensor& tensor) {
   const auto values = in_double(tensor, tensor.is_complex()).contiguous();
   const auto sum = [&](const auto* right) {
@@ -57,10 +56,11 @@ inline Complex sum_of_products(const Vector& vector, const at::Tensor& tensor) {
                              : sum(values.const_data_ptr<double>());
 }
 
-/// Random numbers of its own: the same in every check, and none of the user's.
+/// A random generator: its numbers are the same in every check, and the user's
+/// generators are not used.
 class Draw {
  public:
-  /// `count` numbers from 0 to 1, of length 1 together.
+  /// A vector of `count` numbers from 0 to 1, scaled to length 1.
   Vector unit(int64_t count) {
     Vector vector{std::vector<double>(count)};
     fill(vector.numbers);
@@ -74,7 +74,7 @@ class Draw {
     return vector;
   }
 
-  /// Numbers from -1 to 1 like `tensor`, contiguous.
+  /// A contiguous tensor like `tensor` with numbers from -1 to 1.
   at::Tensor like(const at::Tensor& tensor) {
     const auto dtype = tensor.is_complex() ? at::kComplexDouble : at::kDouble;
     const at::AutoGradMode grad_mode(false);
@@ -85,7 +85,7 @@ class Draw {
   }
 
  private:
-  /// As at::rand fills a tensor of the default dtype.
+  /// Draws the numbers that at::rand would draw in the default dtype.
   void fill(std::vector<double>& numbers) {
     auto* generator = at::check_generator<at::CPUGeneratorImpl>(generator_);
     const std::lock_guard<std::mutex> lock(generator->mutex_);

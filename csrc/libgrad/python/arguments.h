@@ -1,5 +1,6 @@
-/// libgrad/python/arguments.h -- tensors of a Function to Python and
-/// back. Needs Python; every function is called with the GIL held.
+/// libgrad/python/arguments.h -- converts a Function's tensors and numbers
+/// between Python and C++. Needs Python; every function must be called with the
+/// GIL held.
 
 #pragma once
 
@@ -11,26 +12,27 @@
 
 namespace libgrad::detail {
 
-/// The capsules in which a module hands Erased and arguments to libgrad. The
-/// number changes with the layout of either.
+/// The names of the capsules in which an extension module passes an Erased, an
+/// ErasedKernel and arguments to libgrad. The number in a name changes with the
+/// layout of the content.
 inline constexpr const char* kErasedCapsule = "libgrad.Erased/2";
 inline constexpr const char* kKernelCapsule = "libgrad.ErasedKernel/1";
 inline constexpr const char* kValuesCapsule = "libgrad.Values/1";
 
-/// A tensor as an argument: the object itself is kept beside it.
+/// A tensor argument, with its Python object.
 struct TensorArgument {
   at::Tensor tensor;
   PyObject* object = nullptr;  // borrowed for the call
 };
 
-/// A number as an argument, beside the object.
+/// A number argument, with its Python object.
 struct ScalarArgument {
   at::Scalar scalar;
   PyObject* object = nullptr;  // borrowed for the call
 };
 
-/// What def_function's functions return, under the names that their docstrings
-/// show.
+/// The results of def_function's functions: types of their own, for the names
+/// that docstrings show.
 struct TensorResult : py::object {
   explicit TensorResult(py::object result) : py::object(std::move(result)) {}
 };
@@ -95,7 +97,7 @@ struct type_caster<libgrad::detail::ScalarArgument> {
     return true;
   }
 
-  static bool is_imaginary(handle number) {  // numpy.complex64 is no complex
+  static bool is_imaginary(handle number) {  // for numpy.complex64
     return PyObject_HasAttrString(number.ptr(), "imag") != 0 &&
            PyObject_IsTrue(number.attr("imag").ptr()) == 1;
   }

@@ -1,5 +1,5 @@
-/// libgrad/python/bound.h -- how a bound Function reads its arguments and is
-/// called. Needs Python.
+/// libgrad/python/bound.h -- the Python callable of a C++ Function: reads the
+/// arguments and calls it. Needs Python.
 
 #pragma once
 
@@ -12,9 +12,9 @@
 
 namespace libgrad {
 
-/// Names the tensors that an in-place Function (mark_dirty) changes, by their
-/// arguments: an option of def_function. A function whose name ends in "_"
-/// changes its first tensor, unless told otherwise.
+/// An option of def_function: the names of the arguments that an in-place
+/// Function (mark_dirty) changes. Without it, a function whose name ends in "_"
+/// changes its first tensor.
 ///
 ///     libgrad::def_function<Scale>(m, "scale", "x"_a, libgrad::mutates("x"));
 struct mutates {
@@ -25,7 +25,7 @@ struct mutates {
 
 namespace detail {
 
-/// What pybind11 reads an argument of `forward` into.
+/// The type into which pybind11 reads an argument of `forward`.
 template <class T>
 struct Loaded {
   using type = T;
@@ -65,8 +65,8 @@ struct Loaded<std::vector<T>> {
 template <class Arg>
 using loaded_t = typename Loaded<stored_t<Arg>>::type;
 
-/// True for a tensor that the plain call would not do justice: a dual one, or
-/// one of a subclass.
+/// True for a tensor that the plain call cannot handle: a dual tensor, or a
+/// tensor of a subclass.
 inline bool is_special(const TensorArgument& argument) {
   return !THPVariable_CheckExact(argument.object) || is_dual(argument.tensor);
 }
@@ -88,8 +88,9 @@ bool is_special(const std::vector<T>& arguments) {
   return false;
 }
 
-/// What def_function was told of one argument: (name, keyword_only) or (name,
-/// keyword_only, default).
+/// The options of def_function about its arguments, for Python: a tuple (name,
+/// keyword_only) or (name, keyword_only, default) for each argument, and the
+/// names given to `mutates`.
 class Parameters {
  public:
   void add(const py::arg& argument) {
@@ -112,7 +113,8 @@ class Parameters {
   std::vector<std::string> mutated_;
 };
 
-/// The Python function of `Fn`, once it is defined.
+/// The callable that def_function binds: the plain call in C++, any other call
+/// by `special`, an object of Python's Bound class.
 template <class Fn, class Args = args_t<Fn>>
 struct Bound;
 
@@ -123,7 +125,7 @@ struct Bound<Fn, std::tuple<Args...>> {
       TensorResult,
       TupleResult>;
 
-  py::object* special;  // leaked: the interpreter may be gone before it
+  py::object* special;  // leaked: the interpreter may end before this object
 
   Result operator()(const loaded_t<Args>&... args) const {
     if (functorch_active() || at::impl::torch_function_mode_enabled() ||
@@ -153,7 +155,7 @@ struct Bound<Fn, std::tuple<Args...>> {
   }
 };
 
-/// pybind11's own options: everything but `mutates`.
+/// Calls `define` with the options that pybind11 knows: all but `mutates`.
 template <class Define>
 void with_extras(const Define& define) {
   define();

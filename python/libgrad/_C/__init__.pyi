@@ -12,7 +12,7 @@ from .findings import *  # noqa: F403
 from .graph import *  # noqa: F403
 from .graph import Graph as Graph
 from .hooks import *  # noqa: F403
-from .questions import *  # noqa: F403  # its classes are in the extension, too
+from .questions import *  # noqa: F403  # these classes are in the extension, too
 
 __version__: str
 pybind11_version: str
@@ -36,8 +36,9 @@ def grad(
 ) -> dict[_K, Tensor]:
     """Return the gradients of `outputs` with respect to `inputs`; ``.grad`` stays as it is.
 
-    For each input this is the sum of vᵀJ over the outputs, of the input's shape, dtype and
-    device. It is torch.autograd.grad: LibTorch's engine, run as ``torch::autograd::grad`` runs it.
+    For each input the gradient is the sum of vᵀJ over the outputs, with the input's shape, dtype
+    and device. The function is torch.autograd.grad: it runs LibTorch's engine as
+    ``torch::autograd::grad`` does.
 
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> libgrad.grad((x * x).sum(), x)
@@ -50,15 +51,15 @@ def grad(
         inputs: The same, or a dict of tensors; then the result is a dict with its keys.
         grad_outputs: The vectors v: for each output a tensor of its shape, dtype and device.
             None, alone or in the sequence, stands for a one where an output has one element.
-        retain_graph: Keep what the graph saved, so that it can be differentiated again.
+        retain_graph: Keep the graph's saved tensors, so that it can be differentiated again.
             None means the value of `create_graph`.
-        create_graph: Record the gradients' own graph, so that they can be differentiated.
+        create_graph: Record a graph of the gradients, so that they can be differentiated.
         only_inputs: Deprecated and ignored, as in torch.
         allow_unused: Give None for inputs that the outputs do not depend on, instead of an
             error. None means the value of `materialize_grads`.
-        is_grads_batched: The first dimension of each of `grad_outputs` is a batch of vectors;
-            the results have it in front (but zeros for unused inputs).
-        materialize_grads: Give zeros, instead of None, for inputs that are not used.
+        is_grads_batched: The first dimension of each of `grad_outputs` is a batch of vectors.
+            The results have that dimension in front (but not the zeros of unused inputs).
+        materialize_grads: Give zeros, instead of None, for unused inputs.
 
     Returns:
         A tuple with a tensor (or None) for each input, or a dict.
@@ -66,7 +67,7 @@ def grad(
     Raises:
         RuntimeError: No graph behind an output, an input that does not require grad or is not
             used, a vector of the wrong shape or device, a graph that was freed.
-        TypeError: Something that is not a tensor where one belongs.
+        TypeError: An argument is not a tensor where a tensor is required.
         ValueError: Options that contradict each other.
     """
 
@@ -92,8 +93,8 @@ def backward(
 ) -> None:
     """Add the gradients of `tensors` to ``.grad`` of the graph's leaves.
 
-    Gradients accumulate: a second call adds to the first, and zeroing them is yours. It is
-    torch.autograd.backward, run by LibTorch's ``torch::autograd::backward``.
+    Gradients accumulate: a second call adds to the first, and zeroing ``.grad`` is up to the
+    caller. The function is torch.autograd.backward, run by ``torch::autograd::backward``.
 
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> libgrad.backward((x * x).sum())
@@ -105,21 +106,21 @@ def backward(
 
     Args:
         tensors: A tensor or a ``torch.autograd.graph.GradientEdge``, or a sequence of them.
-        grad_tensors: The vectors to start from: for each of `tensors` one of its shape, dtype
-            and device. None, alone or in the sequence, stands for a one where there is one
-            element.
-        retain_graph: Keep what the graph saved, so that it can be differentiated again.
+        grad_tensors: The vectors to start from: for each of `tensors` a vector of its shape,
+            dtype and device. None, alone or in the sequence, stands for a one where a tensor has
+            one element.
+        retain_graph: Keep the graph's saved tensors, so that it can be differentiated again.
             None means the value of `create_graph`.
-        create_graph: Record the gradients' own graph. ``.grad`` then holds on to the graph,
-            and the graph to the leaf: set ``.grad`` to None when done, or use `grad`.
+        create_graph: Record a graph of the gradients. ``.grad`` then keeps the graph alive, and
+            the graph keeps the leaf alive: set ``.grad`` to None when done, or use `grad`.
         grad_variables: Deprecated name of `grad_tensors`, as in torch.
         inputs: Accumulate into these alone: a tensor (leaf or not), a GradientEdge, a sequence
-            or a dict of them. None means every leaf.
+            or a dict of them. None means every leaf of the graph.
 
     Raises:
-        RuntimeError: As `grad`; also inside a torch.func transform. ``.grad`` is then untouched
-            unless the engine had already started.
-        TypeError: Something that is not a tensor where one belongs.
+        RuntimeError: As `grad`; also inside a torch.func transform. ``.grad`` is untouched unless
+            the engine had already started.
+        TypeError: An argument is not a tensor where a tensor is required.
     """
 
 def takes_gradcheck(inputs: Any) -> bool: ...
@@ -128,7 +129,7 @@ def gradgradcheck(
     func: Any, inputs: Any, grad_outputs: Any, options: dict[str, Any]
 ) -> bool | dict[str, Any]: ...
 def docstring(name: str) -> str:
-    """Return the docstring that a stub has for a name, such as "Graph.holders"."""
+    """Return the stub's docstring of a name such as "Graph.holders"."""
 
 _grad: Callable[..., Any]
 _backward: Callable[..., None]
@@ -146,7 +147,7 @@ def set_grad_enabled(enabled: bool) -> None:
     """Call at::GradMode::set_enabled for this thread."""
 
 def is_torch_function_mode_enabled() -> bool:
-    """Return True while a TorchFunctionMode sees torch's calls."""
+    """Return True while a TorchFunctionMode intercepts calls of torch."""
 
 def is_grad_enabled() -> bool:
     """Return True when this thread records operations for differentiation."""
@@ -159,41 +160,44 @@ class InputMetadata:
 
     @property
     def shape(self) -> torch.Size:
-        """Its sizes."""
+        """The sizes of the gradient."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """Its dtype."""
+        """The dtype of the gradient."""
 
     @property
     def device(self) -> torch.device:
-        """Its device."""
+        """The device of the gradient."""
 
 class Node:
     """A node of the graph; see `libgrad.node`."""
 
     @property
     def name(self) -> str:
-        """What the node does: 'MulBackward0', 'AccumulateGrad', ..."""
+        """The name of the node: 'MulBackward0', 'AccumulateGrad', ..."""
 
     @property
     def next(self) -> tuple[tuple[Node | None, int], ...]:
-        """Where the gradient of each input of the forward operation goes.
+        """The node that takes the gradient of each input of the forward operation.
 
-        Pairs of the next node and which of its inputs; (None, 0) for no gradient.
+        Pairs of that node and the index among its inputs; (None, 0) where there is no gradient.
         """
 
     @property
     def sequence_nr(self) -> int:
-        """When the node was made, counted on its thread; higher runs first."""
+        """The number of the node among those of its thread, in the order of creation.
+
+        Backward runs higher numbers first.
+        """
 
     @property
     def inputs(self) -> tuple[InputMetadata | None, ...]:
-        """InputMetadata of each gradient that the node takes, or None."""
+        """The InputMetadata of each gradient that the node takes, or None."""
 
     @property
     def variable(self) -> Tensor | None:
-        """The leaf that an AccumulateGrad node adds to; None for others."""
+        """The leaf that an AccumulateGrad node adds to; None for other nodes."""
 
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
@@ -223,7 +227,7 @@ class _demo:
     def time_backward(tensors: Sequence[Tensor], rounds: int) -> float: ...
 
 class Leftover:
-    """What forward left in its context."""
+    """The contents of a context after forward."""
 
     saved: list[tuple[int, int]]
     non_differentiable: list[int]
@@ -293,7 +297,7 @@ def kernel_types(kernel: object) -> tuple[list[str], bool]: ...
 def define_kernel(kernel: object, space: str, name: str, schema: str) -> None: ...
 
 class FunctionContext:
-    """What forward hands to backward: the node's ctx."""
+    """The ctx of a node: what forward passes to backward."""
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
@@ -310,10 +314,10 @@ class FunctionContext:
         """Save tensors for jvp, where they are ctx.saved_tensors."""
 
     def mark_dirty(self, *args: Tensor) -> None:
-        """Say which inputs forward has written to."""
+        """Declare the inputs that forward has changed in place."""
 
     def mark_non_differentiable(self, *args: Tensor) -> None:
-        """Say which outputs have no gradient."""
+        """Declare the outputs that have no gradient."""
 
     def set_materialize_grads(self, value: bool, /) -> None:
         """Choose zeros (True, the default) or None for missing gradients."""

@@ -1,4 +1,4 @@
-"""What a doctor finds, and how it looks; the classes and functions are in `_C`."""
+"""The findings of a doctor, and the functions that look for them; all are in `_C`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,11 +12,11 @@ class CallSite:
 
     @property
     def op(self) -> str | None:
-        """The operator, "aten::add_.Tensor"."""
+        """The operator, such as "aten::add_.Tensor"."""
 
     @property
     def file(self) -> str | None:
-        """The file of the program's line that called it; None when it was not recorded."""
+        """The file of the program's line that made the call; None when it was not recorded."""
 
     @property
     def line(self) -> int | None:
@@ -24,14 +24,14 @@ class CallSite:
 
     @property
     def module(self) -> str | None:
-        """The module that was running, "encoder.layers.3"."""
+        """The module that was running, such as "encoder.layers.3"."""
 
 class FindingWrite:
     """An operator that wrote into a saved tensor."""
 
     @property
     def op(self) -> str | None:
-        """The operator that wrote, 'aten::add_.Tensor'."""
+        """The operator that wrote, such as 'aten::add_.Tensor'."""
 
     @property
     def file(self) -> str | None:
@@ -43,42 +43,42 @@ class FindingWrite:
 
     @property
     def module(self) -> str | None:
-        """The module that called it."""
+        """The module that was running."""
 
     @property
     def library(self) -> str | None:
-        """What of torch the line called: "torch.nn.functional.relu"."""
+        """The function of torch that the line called, such as "torch.nn.functional.relu"."""
 
     @property
     def before(self) -> int | None:
-        """The tensor's version before the write; None for one that has none."""
+        """The tensor's version before the write; None where it has no version."""
 
     @property
     def after(self) -> int | None:
-        """The version of the tensor after it."""
+        """The tensor's version after the write."""
 
 class Finding:
-    """A saved tensor that is no more what it was."""
+    """A saved tensor that was changed after it was saved."""
 
     @property
     def node(self) -> str:
-        """The node that needs it, "ExpBackward0"."""
+        """The node that needs the tensor, such as "ExpBackward0"."""
 
     @property
     def id(self) -> int:
-        """The node's place in the nodes of `graph`."""
+        """The node's index in the nodes of `graph`."""
 
     @property
     def order(self) -> int:
-        """When backward runs the node, from 0."""
+        """The position of the node in the order of backward, from 0."""
 
     @property
     def field(self) -> str:
-        """The node's word for the tensor, "result"."""
+        """The node's name for the tensor, such as "result"."""
 
     @property
     def index(self) -> int | None:
-        """Its place, where the field is a list."""
+        """The index of the tensor, where the field is a list."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -98,11 +98,11 @@ class Finding:
 
     @property
     def version(self) -> int | None:
-        """The version that it has now."""
+        """The version of the tensor now."""
 
     @property
     def silent(self) -> bool:
-        """True when its numbers have changed and its version has not."""
+        """True when the tensor's numbers have changed and its version has not."""
 
     @property
     def saved_by(self) -> CallSite:
@@ -114,7 +114,7 @@ class Finding:
 
     @property
     def made_at(self) -> CallSite:
-        """The call of that node; where there is none, the last that wrote to the tensor."""
+        """The call that made that node; where there is no node, the last write to the tensor."""
 
     @property
     def is_leaf(self) -> bool:
@@ -126,26 +126,26 @@ class Finding:
 
     @property
     def writes(self) -> tuple[FindingWrite, ...]:
-        """Who wrote to it since, in the order of time."""
+        """The writes to the tensor since it was saved, in the order of time."""
 
     @property
     def unseen(self) -> int:
-        """How many writes nobody recorded."""
+        """The number of writes that were not recorded."""
 
     @property
     def unchanged_at(self) -> CallSite:
-        """Of a silent one: the last line where it was seen to be the same."""
+        """For a silent finding, the last call at which the tensor was seen unchanged."""
 
     @property
     def changed_at(self) -> CallSite:
-        """Of a silent one: the first line where it was seen to be another."""
+        """For a silent finding, the first call at which the tensor was seen changed."""
 
     @property
     def advice(self) -> str:
-        """What to do."""
+        """What to do about the finding."""
 
 class FrozenMemory:
-    """Memory that nobody may write to."""
+    """Memory that no operator may write to."""
 
     def thaw(self) -> None: ...
 

@@ -16,18 +16,18 @@ class GraphInput:
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """Its sizes, -1 for a symbol; None for a nested tensor."""
+        """The sizes of the gradient, -1 for a symbolic one; None for a nested tensor."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """Its dtype."""
+        """The dtype of the gradient."""
 
     @property
     def device(self) -> torch.device:
-        """Its device."""
+        """The device of the gradient."""
 
 class GraphEdge:
-    """Where a gradient goes: from an output of one node to an input of another."""
+    """The way of a gradient: from an output of one node to an input of another."""
 
     @property
     def source(self) -> int:
@@ -39,14 +39,14 @@ class GraphEdge:
 
     @property
     def target(self) -> int:
-        """The id of the node that takes it."""
+        """The id of the node that takes the gradient."""
 
     @property
     def input(self) -> int:
         """The index of the gradient among those that `target` takes."""
 
 class GraphRoot:
-    """Where a gradient enters."""
+    """A place where a gradient enters the graph."""
 
     @property
     def node(self) -> int:
@@ -57,19 +57,19 @@ class GraphRoot:
         """The index of the gradient among those that the node takes."""
 
 class GraphStorage:
-    """Memory that saved tensors lie in."""
+    """A storage of saved tensors."""
 
     @property
     def nbytes(self) -> int:
-        """Its size in bytes."""
+        """The size of the storage in bytes."""
 
     @property
     def device(self) -> torch.device:
-        """Its device."""
+        """The device of the storage."""
 
     @property
     def owner(self) -> str:
-        """Who keeps it: 'graph' alone, a 'leaf', or some 'other'."""
+        """What keeps the storage alive: 'graph' alone, a 'leaf', or something 'other'."""
 
 class SavedTensor:
     """A tensor that a node saved."""
@@ -80,11 +80,11 @@ class SavedTensor:
 
     @property
     def field(self) -> str:
-        """The node's word for it: 'self', 'saved_tensors', 'ctx.name', ..."""
+        """The node's name for the tensor: 'self', 'saved_tensors', 'ctx.name', ..."""
 
     @property
     def index(self) -> int | None:
-        """Its place, where the field is a list."""
+        """The index of the tensor, where the field is a list."""
 
     @property
     def state(self) -> str:
@@ -92,7 +92,7 @@ class SavedTensor:
 
     @property
     def hooks(self) -> bool:
-        """True when hooks packed it."""
+        """True when hooks packed the tensor."""
 
     @property
     def is_output(self) -> bool:
@@ -100,58 +100,58 @@ class SavedTensor:
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """Its sizes, -1 for a symbol; of a packed one, what the hook made of it."""
+        """The sizes of the tensor, -1 for a symbolic one; those of what a hook packed it into."""
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """Its dtype; None where nothing is known of the tensor."""
+        """The dtype of the tensor; None where nothing is known about it."""
 
     @property
     def device(self) -> torch.device | None:
-        """Its device; None where nothing is known of the tensor."""
+        """The device of the tensor; None where nothing is known about it."""
 
     @property
     def saved_version(self) -> int | None:
-        """Its version when the node saved it."""
+        """The version of the tensor when the node saved it."""
 
     @property
     def version(self) -> int | None:
-        """Its version when the snapshot was taken."""
+        """The version of the tensor when the snapshot was taken."""
 
     @property
     def stale(self) -> bool:
-        """True when it was changed in place since: backward will refuse."""
+        """True when the tensor was changed in place after it was saved: backward will raise."""
 
     @property
     def storage(self) -> int | None:
-        """Its place in `Graph.storages`."""
+        """The index of the tensor's storage in `Graph.storages`."""
 
     @property
     def offset(self) -> int:
-        """The index of its first element in the storage."""
+        """The index of the tensor's first element in the storage."""
 
     @property
     def nbytes(self) -> int:
-        """Of its own elements."""
+        """The bytes of the tensor's own elements."""
 
     @property
     def leaf(self) -> int | None:
-        """The id of the node of the leaf that it is, or looks into."""
+        """The id of the node of the leaf that the tensor is, or is a view of."""
 
     @property
     def label(self) -> str | None:
-        """What `libgrad.name` called it."""
+        """The name that `libgrad.name` gave the tensor."""
 
 class GraphNode:
     """A node of a graph."""
 
     @property
     def id(self) -> int:
-        """Its index in `Graph.nodes`."""
+        """The index of the node in `Graph.nodes`."""
 
     @property
     def name(self) -> str:
-        """Its name: 'MulBackward0', 'AccumulateGrad', ..."""
+        """The name of the node: 'MulBackward0', 'AccumulateGrad', ..."""
 
     @property
     def kind(self) -> str:
@@ -159,11 +159,14 @@ class GraphNode:
 
     @property
     def op(self) -> str | None:
-        """The operator that made it, 'aten::mul.Tensor'; recorded, or from its name."""
+        """The operator that made the node, such as 'aten::mul.Tensor'.
+
+        It was recorded, or is derived from the node's name.
+        """
 
     @property
     def file(self) -> str | None:
-        """The source file of the call that made it, where that was recorded."""
+        """The source file of the call that made the node, where that was recorded."""
 
     @property
     def line(self) -> int | None:
@@ -171,35 +174,35 @@ class GraphNode:
 
     @property
     def module(self) -> str | None:
-        """The module that made it, 'encoder.layers.3', where that was recorded."""
+        """The module that made the node, such as 'encoder.layers.3', where that was recorded."""
 
     @property
     def sequence_nr(self) -> int:
-        """When it was made, counted on its thread."""
+        """The number of the node among those of its thread, in the order of creation."""
 
     @property
     def thread(self) -> int:
-        """The number of the thread that made it."""
+        """The number of the thread that made the node."""
 
     @property
     def order(self) -> int:
-        """When backward runs it, from 0."""
+        """The position of the node in the order of backward, from 0."""
 
     @property
     def hooks(self) -> int:
-        """The number of hooks that are registered on it."""
+        """The number of hooks that are registered on the node."""
 
     @property
     def inputs(self) -> tuple[GraphInput | None, ...]:
-        """The gradients that it takes; None for what was never made."""
+        """The gradients that the node takes; None for an output that was never made."""
 
     @property
     def next(self) -> tuple[tuple[int, int] | None, ...]:
-        """Where its gradients go: the id of a node and its input."""
+        """The targets of the node's gradients: the id of a node and the index of its input."""
 
     @property
     def saved(self) -> Sequence[SavedTensor]:
-        """The tensors that it saved."""
+        """The tensors that the node saved."""
 
     @property
     def leaf(self) -> str | None:
@@ -207,34 +210,34 @@ class GraphNode:
 
     @property
     def label(self) -> str | None:
-        """What `libgrad.name` called its outputs."""
+        """The names that `libgrad.name` gave the outputs of the operation."""
 
     @property
     def note(self) -> str | None:
-        """What could not be read, and why."""
+        """What could not be read of the node, and why."""
 
     @property
     def stream(self) -> str | None:
-        """The stream that it runs on; None on the CPU."""
+        """The stream that the node runs on; None on the CPU."""
 
     @property
     def nbytes(self) -> int:
-        """Of what it saved, each storage once."""
+        """The bytes of the storages of the node's saved tensors, each storage once."""
 
     @property
     def exclusive_nbytes(self) -> int:
-        """Of these, what nobody but the graph holds."""
+        """The part of `nbytes` that nothing but the graph holds."""
 
 class Graph:
     """A snapshot of a graph; see `libgrad.graph`."""
 
     @property
     def nodes(self) -> Sequence[GraphNode]:
-        """The nodes, breadth first from the roots; a place is an id."""
+        """The nodes, breadth first from the roots; the index of a node is its id."""
 
     @property
     def edges(self) -> Sequence[GraphEdge]:
-        """The edges, those of a node one after the other."""
+        """The edges; those of one node follow each other."""
 
     @property
     def saved(self) -> Sequence[SavedTensor]:
@@ -242,11 +245,11 @@ class Graph:
 
     @property
     def storages(self) -> Sequence[GraphStorage]:
-        """The memory that saved tensors lie in, each storage once."""
+        """The storages of the saved tensors, each once."""
 
     @property
     def roots(self) -> Sequence[GraphRoot]:
-        """Where gradients enter: one root for each tensor of the call."""
+        """The places where gradients enter: one for each tensor of the call."""
 
     @property
     def leaves(self) -> Sequence[GraphNode]:
@@ -254,18 +257,18 @@ class Graph:
 
     @property
     def nbytes(self) -> int:
-        """Of the storages of all saved tensors, each counted once."""
+        """The bytes of the storages of all saved tensors, each storage once."""
 
     @property
     def exclusive_nbytes(self) -> int:
-        """Of these, what is free when the graph goes."""
+        """The part of `nbytes` that is freed when the graph is freed."""
 
     def __len__(self) -> int: ...
     def to_text(self, *, fold: bool = True, max_lines: int | None = 1000) -> str:
         """Return the graph as a tree: roots on top, the bytes that nodes saved at the right.
 
-        A node that is reached twice is drawn once. A long way down is drawn without steps to the
-        right, and what is alike and follows each other is drawn once, with "×12".
+        A node that is reached twice is drawn once. A long chain is drawn without indentation, and
+        parts that are alike and follow each other are drawn once, with "×12".
 
         >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
         >>> print(libgrad.graph((x * x.exp()).sum(), params={"x": x}).to_text())
@@ -278,8 +281,9 @@ class Graph:
         4 nodes, 3 saved tensors, 16 B (8 B exclusive)
 
         Args:
-            fold: Draw what is alike once.
-            max_lines: How many lines are drawn at most; what is left out is counted. None for all.
+            fold: Draw parts that are alike once.
+            max_lines: The largest number of lines; the text says how many are left out. None for
+                all lines.
 
         Raises:
             TypeError: An option of another type.
@@ -295,7 +299,7 @@ class Graph:
         saved: str = "marks",
         title: str | None = None,
     ) -> str:
-        """Return the graph in the language of Graphviz, whatever the names of its nodes and leaves.
+        """Return the graph in the language of Graphviz; any names of nodes and leaves are escaped.
 
         >>> x = torch.tensor(1.0, requires_grad=True)
         >>> print(libgrad.graph(x.exp(), params={"x": x}).to_dot().splitlines()[6])
@@ -305,7 +309,7 @@ class Graph:
             fold: See `to_svg`.
             max_nodes: See `to_svg`.
             saved: See `to_svg`.
-            title: What stands above the picture.
+            title: The title above the picture.
 
         Raises:
             TypeError: An option of another type.
@@ -322,9 +326,9 @@ class Graph:
     ) -> str:
         """Return the graph as an SVG picture, laid out by libgrad: no other program is needed.
 
-        Boxes have a node's name (a leaf's own), shape, dtype and the bytes it saved; a mark for
-        each saved tensor is red when somebody wrote into that tensor since. A notebook shows this
-        picture.
+        A box shows a node's name (for a leaf, the leaf's name), shape, dtype and the bytes that the
+        node saved. There is a mark for each saved tensor, red when the tensor was changed in place
+        after it was saved. A notebook shows this picture.
 
         >>> x = torch.tensor(1.0, requires_grad=True)
         >>> libgrad.graph(x.exp(), params={"x": x}).to_svg()[:5]
@@ -333,11 +337,11 @@ class Graph:
         Args:
             fold: What is drawn as one box: "none"; "repeats", parts of the graph that are alike and
                 follow each other; "modules", the nodes of a module where modules were recorded, and
-                modules that are alike. "auto" folds what has more than `max_nodes` nodes, by
+                modules that are alike. "auto" folds graphs of more than `max_nodes` nodes, by
                 modules where they are known. The picture says what was folded.
-            max_nodes: How many nodes "auto" draws without folding.
+            max_nodes: The largest number of nodes that "auto" draws without folding.
             saved: "marks" for a small square, "rows" for a line for each saved tensor, or "none".
-            title: What stands above the picture.
+            title: The title above the picture.
 
         Raises:
             TypeError: An option of another type.
@@ -352,12 +356,12 @@ class Graph:
         saved: str = "marks",
         title: str | None = None,
     ) -> str:
-        """Return the graph as a page of HTML, all in one file, that asks no network for anything.
+        """Return the graph as a page of HTML in a single file that loads nothing from the network.
 
-        It moves, zooms and searches, with the keyboard too; a click on a node shows its saved
-        tensors, its neighbours, and the source line and module where these were recorded. A graph
-        of up to `max_nodes` nodes is there as a whole and folded, a larger one folded; boxes that
-        stand for many open.
+        The page can be panned, zoomed and searched, also with the keyboard. A click on a node shows
+        its saved tensors, its neighbours, and its source line and module where these were recorded.
+        A graph of up to `max_nodes` nodes is shown whole or folded, a larger one only folded. A box
+        that stands for many nodes can be opened.
 
         >>> x = torch.tensor(1.0, requires_grad=True)
         >>> libgrad.graph(x.exp(), params={"x": x}).to_html()[:15]
@@ -365,9 +369,9 @@ class Graph:
 
         Args:
             fold: See `to_svg`; "auto" folds by modules where they are known.
-            max_nodes: How many nodes are drawn as a whole.
+            max_nodes: The largest number of nodes that are drawn whole.
             saved: See `to_svg`.
-            title: What stands above the picture.
+            title: The title above the picture.
 
         Raises:
             TypeError: An option of another type.
@@ -375,11 +379,11 @@ class Graph:
         """
 
     def to_json(self) -> str:
-        """Return all that the snapshot holds as JSON, its keys always in the same order.
+        """Return all data of the snapshot as JSON, with its keys always in the same order.
 
-        The keys are the properties of the snapshot and its parts; edges stand at the node they
-        leave. What is not known, and the ``sequence_nr`` of leaves, is null; an integer above 2^53
-        is a string, since many readers would round it.
+        The keys are the properties of the snapshot and its parts; an edge is listed at the node
+        that it leaves. Unknown values, and the ``sequence_nr`` of leaves, are null; an integer
+        above 2^53 is a string, since many readers would round it.
 
         >>> import json
         >>> x = torch.tensor(1.0, requires_grad=True)
@@ -394,9 +398,9 @@ class Graph:
     def diff(self, other: Graph) -> GraphDiff:
         """Return what changed from this graph to `other`, such as from one step to the next.
 
-        Nodes go together by their names, modules and leaves' names, in the order of backward, so
-        that as few as can be went or came. Of those that go together it is told which take or saved
-        something else.
+        Nodes are matched by their names, their modules and the names of leaves, in the order of
+        backward, so that as few nodes as possible are removed or added. A matched node counts as
+        changed when its inputs or saved tensors differ.
 
         >>> x = torch.ones(2, requires_grad=True)
         >>> before = libgrad.graph(x.exp().sum(), params={"x": x})
@@ -410,8 +414,8 @@ class Graph:
 
         Returns:
             GraphDiff: `removed` and `added`, ids of nodes of this graph and of `other`; `changed`,
-            with `before`, `after` (ids) and `what`; `nbytes`, what `other` saved more. It is false
-            when nothing changed.
+            with `before`, `after` (ids) and `what`; `nbytes`, the bytes that `other` saved more. It
+            is false when nothing changed.
 
         Source: E. W. Myers, "An O(ND) difference algorithm and its variations", Algorithmica 1
         (1986).
@@ -420,10 +424,10 @@ class Graph:
     def plan(self, *, retain_graph: bool = False) -> GraphPlan:
         """Return what backward from the roots of this graph will do: its order, and its memory.
 
-        Nothing is computed. Of each node it is told what is freed once it has run (with
-        `retain_graph` nothing), what the graph still holds, and the gradients that there are then:
-        those on their way and the new ``.grad``s. Gradients count by their shapes, and once where
-        they share memory, as after ``sum`` or ``view``.
+        Nothing is computed. Each step says which bytes are freed once its node has run (with
+        `retain_graph` none), which bytes the graph still holds, and the bytes of the gradients that
+        exist then: pending gradients and new ``.grad``s. Gradients count by their shapes, and once
+        where they share memory, as after ``sum`` or ``view``.
 
         >>> x = torch.ones(1000, requires_grad=True)
         >>> plan = libgrad.graph(x.exp().sin().sum(), params={"x": x}).plan()
@@ -432,12 +436,12 @@ class Graph:
         >>> plan[2]
         PlanStep(node=2, freed=4,000, held=0, gradients=4,004, peak=12,004)
 
-        Its text is a table. The peak is a lower bound: work space inside of operators
-        (convolutions, attention) is not known, and of the simplest ones alone temporaries are
-        counted. What else could not be known is said in `notes`.
+        The text of a plan is a table. The peak is a lower bound: the work space of operators such
+        as convolutions and attention is unknown, and temporaries are counted only for the simplest
+        operators. `notes` lists what else was unknown.
 
         Args:
-            retain_graph: What the nodes saved is kept, as by ``backward(retain_graph=True)``.
+            retain_graph: Keep the saved tensors, as ``backward(retain_graph=True)`` does.
 
         Returns:
             GraphPlan: a sequence of steps, with `start_nbytes`, `peak_nbytes`, `peak_step`,
@@ -450,10 +454,10 @@ class Graph:
     def why(self, tensor: Tensor, *, max_paths: int = 10) -> GraphWhy:
         """Return why the graph needs a tensor: the paths from the roots to it.
 
-        They end at the node that made it, or that accumulates into it when it is a leaf; a view
-        counts as what it is a view of. Where no gradient comes to it, they end at the nodes that
-        saved something in its memory. Of one length it is any of them first; all are counted, but
-        only `max_paths` are made.
+        The paths end at the node that made the tensor, or, for a leaf, at the node that accumulates
+        into it; a view counts as its base. Where no gradient reaches the tensor, the paths end at
+        the nodes that saved a tensor in its memory. Paths of the same length are in no particular
+        order. All paths are counted, but at most `max_paths` are returned.
 
         >>> x = torch.ones(2, requires_grad=True)
         >>> why = libgrad.graph((x * x).sum(), params={"x": x}).why(x)
@@ -467,14 +471,14 @@ class Graph:
         ([(0, 1, 2)], 2)
 
         Args:
-            tensor: Any tensor: a leaf, one that was computed, a view, or one without gradient.
-            max_paths: How many paths to make, at most.
+            tensor: Any tensor: a leaf, a computed tensor, a view, or a tensor without gradient.
+            max_paths: The largest number of paths to return.
 
         Returns:
-            GraphWhy: `paths`, ids of nodes, the shortest path first; `total`, how many there are in
-            all, by the edges they take; `saved`, the places in `Graph.saved` of what lies in the
-            tensor's memory; `node`, that made it. It is false when the graph does not use the
-            tensor, and a text as a string, which then says why not.
+            GraphWhy: `paths`, ids of nodes, the shortest path first; `total`, the number of all
+            paths, told apart by their edges; `saved`, the indices in `Graph.saved` of the saved
+            tensors in the tensor's memory; `node`, the node that made the tensor. It is false when
+            the graph does not use the tensor; its text then says why not.
 
         Raises:
             TypeError: `tensor` is no tensor, or `max_paths` no int.
@@ -484,17 +488,17 @@ class Graph:
     def unused(self, params: Params) -> UnusedParams:
         """Return which of `params` get no gradient from this graph, and why.
 
-        Only what can be known is told. The reasons, the first one that holds:
+        Only reasons that the graph proves are given. They are, the first one that holds:
 
-        - "frozen": `requires_grad` is False; "integer": its dtype has no gradient.
-        - "not a leaf": it was computed, so it gets no `.grad`.
-        - "overwritten": it is in the graph, but behind nodes that give zeros whatever arrives, such
-          as those of `zero_`, `fill_`, `copy_` into it, `floor`, `round` and `sign`.
-        - "shares memory": another leaf of the graph lies in its memory.
+        - "frozen": `requires_grad` is False; "integer": the parameter's dtype has no gradient.
+        - "not a leaf": the parameter was computed, so it gets no `.grad`.
+        - "overwritten": the parameter is in the graph, but behind nodes that return zeros for any
+          gradient, such as those of `zero_`, `fill_`, `copy_` into it, `floor`, `round` and `sign`.
+        - "shares memory": another leaf of the graph lies in the parameter's memory.
         - "cut": its values were used, but without gradient: `detach()`, `.data`, `no_grad()`.
         - "elsewhere": its AccumulateGrad is alive, but not in this graph.
-        - "module not in graph": what was recorded has no node of the module that owns it.
-        - "no trace": nothing in the graph shows a use of it.
+        - "module not in graph": the recorded nodes include none of the module that owns it.
+        - "no trace": nothing in the graph shows a use of the parameter.
 
         >>> layers = {"body": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 1)}
         >>> model = torch.nn.ModuleDict(layers)
@@ -503,25 +507,25 @@ class Graph:
         >>> [param.reason for param in libgrad.graph(loss).unused(model)]
         ['cut', 'no trace']
 
-        `params` is a module, a dict of tensors, or pairs such as ``model.named_parameters()``. Not
-        seen are a Function (or a compiled graph) that gives no gradient to one of its inputs, and a
-        use without gradient in an operator that saves nothing, such as a sum.
+        `params` is a module, a dict of tensors, or pairs such as ``model.named_parameters()``. Two
+        cases are not detected: a Function (or a compiled graph) that gives no gradient to one of
+        its inputs, and a use without gradient in an operator that saves nothing, such as a sum.
 
         Returns:
             UnusedParams: A sequence of `UnusedParam` with `name`, `reason`, `node` (the id of the
-            one that shows it, or None) and `text`, a sentence; empty when all get a gradient. Its
-            `ends` are the tensors that came into the graph and get no gradient, by `node`, `saved`
-            (a place in `Graph.saved`) and `text`. It is a report as a string.
+            node that shows the reason, or None) and `text`, a sentence; empty when all parameters
+            get a gradient. Its `ends` are the tensors that entered the graph and get no gradient,
+            by `node`, `saved` (an index in `Graph.saved`) and `text`. It is a report as a string.
 
         Raises:
             TypeError: `params` is none of these, or holds something that is not a tensor or a name.
         """
 
     def holders(self) -> tuple[Holder, ...]:
-        """Return who keeps the graph of this snapshot, or a part of it, alive.
+        """Return what keeps the graph of this snapshot, or a part of it, alive.
 
-        First come names, then how many references of C++ there are to the end of what is still
-        there: an edge of a larger graph is one.
+        First come names, then the number of C++ references to the outermost nodes of the part that
+        is still alive. An edge of a larger graph is such a reference.
 
         >>> x = torch.ones(3, requires_grad=True)
         >>> loss = x.exp().sum()
@@ -536,26 +540,26 @@ class Record:
     def __exit__(self, *error: object) -> None: ...
 
 def frames_can_be_read() -> bool:
-    """Return whether frames are read without the GIL."""
+    """Return whether frames can be read without the GIL."""
 
 def set_libraries(folders: Sequence[str]) -> None:
-    """Look for the user's line outside of these folders."""
+    """Look for the user's line only outside these folders."""
 
 def number_of_module(path: str) -> int:
-    """Return the number that `set_module` takes for a path."""
+    """Return the number that `set_module` takes for the path of a module."""
 
 def set_module(number: int, /) -> int:
-    """Say in which module this thread is; return the number before."""
+    """Set the module that this thread is running; return the number of the one before."""
 
 def with_graph(objects: list[Any]) -> list[Tensor | Node]:
-    """Return the tensors that an operator made, and the nodes of operators."""
+    """Return the objects that are tensors made by an operator, or nodes of operators."""
 
 def outermost(objects: list[Tensor | Node]) -> list[list[Tensor | Node]]:
-    """Return those whose graph is in no other's, those of one node together."""
+    """Return the objects whose graph is inside no other's, grouped by their node."""
 
 def unused(graph: Graph, params: list[tuple[str, Tensor]]) -> UnusedParams: ...
 def made_by(graph: Graph, objects: list[Tensor | Node]) -> list[Tensor | Node]:
-    """Return those of `objects` whose node is one of `graph`."""
+    """Return the objects whose node is a node of `graph`."""
 
 def references_of_cpp(objects: list[Tensor | Node]) -> int:
-    """Return how often C++ refers to tensors of one node, and to the node."""
+    """Return the number of C++ references to one node and to `objects`, its tensors."""

@@ -64,8 +64,8 @@ def save_on_disk(path: str, only: _Only, compose: bool) -> PackHooks: ...
 class ChainCosts:
     """What the functions of a chain cost: time, and bytes of memory.
 
-    `libgrad.measure_chain` finds them. Made by hand, it takes a list for each cost, with an entry
-    for each function.
+    `libgrad.measure_chain` measures the costs. To construct them by hand, pass a list for each
+    cost, with an entry for each function.
 
     >>> costs = libgrad.ChainCosts([1.0] * 4, [100] * 4, [300] * 4, output_bytes=100)
     >>> costs
@@ -74,20 +74,21 @@ class ChainCosts:
     (1, 1, 2, 1)
 
     Args:
-        seconds: Of one run forward.
-        input_bytes: Of the tensor that the function takes.
-        saved_bytes: What its graph keeps for backward, besides its input, its output and
-            parameters.
-        output_bytes: Of the last function's output.
-        forward_bytes: What a run forward needs at its peak, besides all these. None stands for 0.
-        backward_bytes: What its backward needs at its peak, besides its input, `saved_bytes`, and
-            the gradients of its output and its input.
-        pending_bytes: Gradients that there are, besides its output's, when its backward first asks
-            for something that was saved.
-        saves_input: Whether its graph keeps its input. None stands for True.
-        saves_output: Whether its graph keeps its output.
-        constant_bytes: What functions keep besides, from their first run on, such as the copies of
-            weights that autocast makes.
+        seconds: The time of one forward run.
+        input_bytes: The bytes of the tensor that the function takes.
+        saved_bytes: The bytes that the function's graph keeps for backward, besides the function's
+            input, its output and parameters.
+        output_bytes: The bytes of the last function's output.
+        forward_bytes: The bytes that a forward run needs at its peak, besides all these. None
+            stands for 0.
+        backward_bytes: The bytes that the function's backward needs at its peak, besides the
+            function's input, `saved_bytes`, and the gradients of output and input.
+        pending_bytes: The bytes of the gradients, besides the output's, that exist when the
+            function's backward first unpacks a saved tensor.
+        saves_input: Whether the function's graph keeps its input. None stands for True.
+        saves_output: Whether the function's graph keeps its output.
+        constant_bytes: The bytes that functions keep besides these, from their first run on, such
+            as the copies of weights that autocast makes.
 
     Raises:
         ValueError: Lists of different lengths, a cost that is negative or not finite.
@@ -110,7 +111,7 @@ class ChainCosts:
     def __eq__(self, other: object) -> bool: ...
     @property
     def seconds(self) -> tuple[float, ...]:
-        """The time of one run forward of each function."""
+        """The time of one forward run of each function."""
 
     @property
     def input_bytes(self) -> tuple[int, ...]:
@@ -130,15 +131,15 @@ class ChainCosts:
 
     @property
     def forward_bytes(self) -> tuple[int, ...]:
-        """The bytes that a run forward of each function needs besides."""
+        """The bytes of work space that a forward run of each function needs."""
 
     @property
     def backward_bytes(self) -> tuple[int, ...]:
-        """The bytes that backward of each function needs besides."""
+        """The bytes of work space that the backward of each function needs."""
 
     @property
     def pending_bytes(self) -> tuple[int, ...]:
-        """The bytes of gradients that wait when a backward starts."""
+        """The bytes of other gradients that exist when the backward of each function starts."""
 
     @property
     def saves_input(self) -> tuple[bool, ...]:
@@ -150,11 +151,11 @@ class ChainCosts:
 
     @property
     def smallest_budget(self) -> int:
-        """The smallest budget, in bytes, that the chain can do with."""
+        """The smallest budget, in bytes, in which the chain can run."""
 
     @property
     def largest_budget(self) -> int:
-        """The budget, in bytes, from which on nothing runs twice."""
+        """The budget, in bytes, from which on no function runs twice."""
 
     def runs(self, budget_bytes: int) -> tuple[int, ...]:
         """Return how often each function runs forward within a budget."""

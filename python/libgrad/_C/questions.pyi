@@ -1,46 +1,46 @@
-"""What a Graph answers; the classes are in `_C`."""
+"""The answers of a Graph's methods; the classes are in `_C`."""
 
 from collections.abc import Iterator
 from typing import overload
 
 class ChangedNode:
-    """A node of both graphs."""
+    """A node of both graphs that is not the same in both."""
 
     @property
     def before(self) -> int:
-        """Its id in the first graph."""
+        """The id of the node in the first graph."""
 
     @property
     def after(self) -> int:
-        """Its id in the other graph."""
+        """The id of the node in the other graph."""
 
     @property
     def what(self) -> str:
-        """What is not the same: "float32 [2] -> float32 [3]"."""
+        """The difference, such as "float32 [2] -> float32 [3]"."""
 
 class GraphDiff:
     """What changed; see `Graph.diff`. False when nothing did; a report as text."""
 
     @property
     def removed(self) -> list[int]:
-        """Ids of nodes of the first graph."""
+        """The ids of the first graph's nodes that the other graph has not."""
 
     @property
     def added(self) -> list[int]:
-        """Ids of nodes of the other graph."""
+        """The ids of the other graph's nodes that the first graph has not."""
 
     @property
     def changed(self) -> list[ChangedNode]:
-        """The nodes of both that take or saved something else."""
+        """The nodes of both graphs whose inputs or saved tensors differ."""
 
     @property
     def nbytes(self) -> int:
-        """What the other graph saved more."""
+        """The bytes that the other graph saved more."""
 
     def __bool__(self) -> bool: ...
 
 class PlanStep:
-    """A node that backward runs, and the memory then, in bytes."""
+    """A step of backward: the node that runs, and the memory in bytes."""
 
     @property
     def node(self) -> int:
@@ -48,19 +48,19 @@ class PlanStep:
 
     @property
     def freed(self) -> int:
-        """Of what the graph held, once the node has run."""
+        """The bytes of the graph that are freed once the node has run."""
 
     @property
     def held(self) -> int:
-        """What the graph still holds then."""
+        """The bytes that the graph still holds after the step."""
 
     @property
     def gradients(self) -> int:
-        """The gradients on their way then, and the new ``.grad``s."""
+        """The bytes of pending gradients and of new ``.grad``s after the step."""
 
     @property
     def peak(self) -> int:
-        """The most that both had while the node ran."""
+        """The most bytes that graph and gradients have while the node runs."""
 
 class GraphPlan:
     """A dry run of backward, a sequence of steps; see `Graph.plan`. A table as text."""
@@ -72,11 +72,11 @@ class GraphPlan:
     def __getitem__(self, index: slice, /) -> list[PlanStep]: ...
     @property
     def start_nbytes(self) -> int:
-        """Bytes that only the graph holds when backward starts."""
+        """The bytes that only the graph holds when backward starts."""
 
     @property
     def peak_nbytes(self) -> int:
-        """The most that these and the gradients have at once."""
+        """The most bytes that the graph and the gradients have at once."""
 
     @property
     def peak_step(self) -> int:
@@ -84,30 +84,30 @@ class GraphPlan:
 
     @property
     def notes(self) -> list[str]:
-        """What was not known, and is not counted."""
+        """What was unknown and is not counted."""
 
 class GraphWhy:
     """Why a graph needs a tensor; see `Graph.why`. False when it does not; a report as text."""
 
     @property
     def paths(self) -> list[tuple[int, ...]]:
-        """Ids of nodes, the root first; the shortest path first."""
+        """The paths as ids of nodes, from the root on; the shortest path first."""
 
     @property
     def total(self) -> int:
-        """How many paths there are, by the edges they take; at most 2**4096."""
+        """The number of all paths, told apart by their edges; at most 2**4096."""
 
     @property
     def exact(self) -> bool:
-        """False when there are more than `total`."""
+        """False when there are more than `total` paths."""
 
     @property
     def saved(self) -> list[int]:
-        """Places in `Graph.saved` of what lies in the tensor's memory."""
+        """The indices in `Graph.saved` of the saved tensors that lie in the tensor's memory."""
 
     @property
     def node(self) -> int | None:
-        """The id of the node that made the tensor, or accumulates into it."""
+        """The id of the node that made the tensor or accumulates into it."""
 
     def __bool__(self) -> bool: ...
 
@@ -116,7 +116,7 @@ class UnusedParam:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the parameter."""
 
     @property
     def reason(self) -> str:
@@ -124,33 +124,33 @@ class UnusedParam:
 
     @property
     def node(self) -> int | None:
-        """The id of the node that shows it."""
+        """The id of the node that shows the reason."""
 
     @property
     def text(self) -> str:
         """The reason, in a sentence."""
 
 class GraphEnd:
-    """A tensor that came into the graph and gets no gradient."""
+    """A tensor that entered the graph and gets no gradient."""
 
     @property
     def node(self) -> int:
-        """The id of the node that took it."""
+        """The id of the node that took the tensor."""
 
     @property
     def saved(self) -> int:
-        """Its place in `Graph.saved`."""
+        """The index of the tensor in `Graph.saved`."""
 
     @property
     def text(self) -> str:
-        """What it is, in a line."""
+        """A description of the tensor, in a line."""
 
 class UnusedParams:
     """Parameters without gradient, in a sequence; see `Graph.unused`. A report as text."""
 
     @property
     def ends(self) -> list[GraphEnd]:
-        """The tensors that came into the graph and get no gradient."""
+        """The tensors that entered the graph and get no gradient."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[UnusedParam]: ...

@@ -1,4 +1,4 @@
-"""One function and its inputs, and the truth that every mode is compared with: eager autograd."""
+"""A function and its inputs, and the results of eager autograd that modes are compared with."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .inputs import differentiable, fresh, rebuild, tensors_in
 
 __all__ = ["Case", "Options", "real_dot"]
 
-LIMIT = 512  # entries: Jacobians are made, row by row, of functions up to this size
+LIMIT = 512  # Jacobians are computed row by row for functions with up to this many entries
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `check` was asked for, beside the function and its inputs."""
+    """The options of `check`, besides the function and its inputs."""
 
     reference: Callable[..., Any] | None = None
     tolerance: Tolerance = field(default_factory=Tolerance)
@@ -43,7 +43,7 @@ def real_dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
 
 
 class Case:
-    """A function as every row needs it: of tensors alone, with copies of the user's tensors."""
+    """The function as a function of tensors alone, with copies of the user's tensors."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Case:
         return [fresh(t).requires_grad_() for t in self.diff]
 
     def primals(self) -> list[Tensor]:
-        """Return fresh copies of the differentiable inputs, which require no grad."""
+        """Return fresh copies of the differentiable inputs, which do not require grad."""
         return [fresh(t) for t in self.diff]
 
     def with_diff(self, diff: Sequence[Tensor]) -> list[Tensor]:
@@ -84,11 +84,11 @@ class Case:
         return tensors
 
     def label_input(self, i: int) -> str:
-        """Return what differentiable input `i` is called."""
+        """Return the name of differentiable input `i`."""
         return f"input {self.names[self.diff_at[i]]}"
 
     def arguments(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return what to call `fn` with; what it modifies in place is cloned."""
+        """Return the arguments of `fn`; tensors that it modifies in place are cloned."""
         if any(self.mutated):
             pairs = zip(tensors, self.mutated, strict=True)
             tensors = [t.clone() if mutated else t for t, mutated in pairs]
@@ -99,7 +99,7 @@ class Case:
         return rebuild(self.args, self.kwargs, tensors)
 
     def outputs_of(self, result: Any, args: tuple[Any, ...] = ()) -> tuple[Tensor, ...]:
-        """Return the tensors in what `fn` returned, or what it modified when it returned none."""
+        """Return the tensors in the result of `fn`, or, if it has none, the tensors it modified."""
         found = [t for _, t in tensors_in(result)]
         if not found:
             found = [t for i in self.options.mutates for _, t in tensors_in(args[i])]
@@ -126,13 +126,13 @@ class Case:
         return sorted({t.device.index for t in self.tensors if t.is_cuda})
 
     def seed(self) -> None:
-        """Seed the generators that `fn` may draw from, and no device's that has no input."""
+        """Seed the generators that `fn` may draw from: of the CPU and of the inputs' devices."""
         torch.default_generator.manual_seed(self.options.seed)
         for index in self.cuda_devices():
             torch.cuda.default_generators[index].manual_seed(self.options.seed)
 
     def random_like(self, tensors: Sequence[Tensor], stream: int) -> list[Tensor]:
-        """Return random tensors: the same for the same `stream`, of a generator of their own."""
+        """Return random tensors like `tensors`; the same `stream` gives the same numbers."""
         generator = torch.Generator("cpu").manual_seed(self.options.seed * 1000 + stream)
         made = []
         for t in tensors:
@@ -148,12 +148,12 @@ class Case:
 
     @cached_property
     def outputs(self) -> list[Tensor]:
-        """All tensors that `fn` returns, detached."""
+        """The tensors that `fn` returns, detached."""
         return [t.detach().clone() for t in self._eager[0]]
 
     @cached_property
     def outputs_at(self) -> list[int]:
-        """Which outputs require grad."""
+        """The indices of the outputs that require grad."""
         return [i for i, t in enumerate(self._eager[0]) if t.requires_grad and differentiable(t)]
 
     @cached_property
@@ -173,7 +173,7 @@ class Case:
 
     @cached_property
     def found_grads(self) -> tuple[Tensor | None, ...]:
-        """The gradients of `scalar` by eager reverse mode, None where there is none."""
+        """The gradients of `scalar` by eager reverse mode; None where there is no gradient."""
         self.need_outputs()
         leaves = self.leaves()
         found = torch.autograd.grad(
@@ -183,7 +183,7 @@ class Case:
 
     @cached_property
     def grads(self) -> list[Tensor]:
-        """The same with zeros for None."""
+        """The gradients of `scalar`, with zeros for None."""
         return filled(self.found_grads, self.diff)
 
     def need_outputs(self) -> None:
@@ -192,16 +192,16 @@ class Case:
             raise NotApplicable("no input is a floating-point or complex tensor")
         if not self.outputs_at:
             raise NotApplicable("no output requires grad")
-        self.weights  # noqa: B018  # made now, outside of any transform
+        self.weights  # noqa: B018  # computed now, outside any transform
 
     def need_small(self, entries: int, what: str) -> None:
-        """Raise `NotApplicable` when a Jacobian would be too large to make row by row."""
+        """Raise `NotApplicable` when a Jacobian would be too large to compute row by row."""
         if entries > LIMIT:
             raise NotApplicable(f"{what} have {entries} entries; this row runs up to {LIMIT}")
 
     @cached_property
     def double(self) -> Case | None:
-        """The same case in double precision, or None when `fn` takes none."""
+        """The same case in double precision, or None when `fn` does not support it."""
         if all(t.dtype in (torch.float64, torch.complex128) for t in self.diff):
             return self
         tensors = [
@@ -216,7 +216,7 @@ class Case:
         case = Case(fn, args, kwargs, options)
         try:
             wide = all(t.dtype in (torch.float64, torch.complex128) for t in case.diff_outputs)
-            case.outputs_at  # noqa: B018  # it is made by running the function
+            case.outputs_at  # noqa: B018  # runs the function
         except Exception as error:
             self.why_no_double = f"{type(error).__name__}: {first_line(error)}"
             return None
@@ -235,9 +235,9 @@ def filled(grads: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tenso
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's text that says something.
+    """Return the first line of an exception's text that is not empty.
 
-    Compilers wrap the error that they met; then that one's first line is behind theirs.
+    Compilers wrap the original error: then its first line is added to the compiler's.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     first = lines[0]

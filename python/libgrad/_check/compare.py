@@ -1,4 +1,4 @@
-"""Tensors against the tensors that they must be, and the words for where they are not."""
+"""Compares tensors with the expected ones, and describes where they differ."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = [
 
 
 class Wrong(Exception):
-    """A mode ran, and its result is not what it must be: the text says where and by how much."""
+    """The result of a mode is wrong: the text says where and by how much."""
 
 
 class NotApplicable(Exception):
     """A mode has nothing to run: the text says why."""
 
 
-# Modes do the same arithmetic in another order (a batched matmul for a loop of them).
+# Modes do the same arithmetic in another order (one batched matmul for a loop of matmuls).
 _BY_DTYPE = {
     torch.float64: (1e-7, 1e-9),
     torch.float32: (1e-4, 1e-5),
@@ -40,10 +40,10 @@ _BY_DTYPE = {
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far apart two numbers may be: ``atol * max(1, scale) + rtol * |expected|``.
+    """The allowed difference of two numbers: ``atol * max(1, scale) + rtol * |expected|``.
 
-    The scale is the largest finite magnitude in the expected tensor. What is None is taken by
-    the dtype of the comparison.
+    The scale is the largest finite magnitude in the expected tensor. An rtol or atol of None is
+    chosen by the dtype of the comparison.
     """
 
     rtol: float | None = None
@@ -51,7 +51,7 @@ class Tolerance:
     factor: float = 1.0
 
     def times(self, factor: float) -> Tolerance:
-        """Return a tolerance that is wider by a factor, for numbers that lost digits."""
+        """Return a tolerance that is wider by a factor, for numbers that have lost digits."""
         if self.rtol is not None or self.atol is not None:
             return self
         return Tolerance(factor=self.factor * factor)
@@ -74,7 +74,7 @@ def number(value: complex) -> str:
 
 
 def got_expected(got: complex, expected: complex) -> str:
-    """Return the words for two numbers that differ, in as many digits as it takes."""
+    """Return a description of two numbers that differ, with as many digits as it takes."""
     if number(got) == number(expected):
         return f"got {got!r}, expected {expected!r}"
     return f"got {number(got)}, expected {number(expected)}"
@@ -110,7 +110,7 @@ def compare(
     *,
     dtypes: bool = True,
 ) -> None:
-    """Compare tensor by tensor, None standing for zeros.
+    """Compare tensor by tensor; None stands for zeros.
 
     Raises:
         Wrong: They differ; the text names the tensor by `label` and the entry that is furthest off.
@@ -144,7 +144,7 @@ def _words(label: str, a: Tensor, b: Tensor, flat: int, count: int, missing: str
 
 
 def _furthest(a: Tensor, b: Tensor, tolerance: Tolerance) -> tuple[float, int, int] | None:
-    """Return how far the worst entry is beyond the tolerance, where, and how many there are."""
+    """Return the worst entry's excess over the tolerance, its index, and the number of bad ones."""
     if b.numel() == 0:
         return None
     rtol, atol = map(max, tolerance.of(a.dtype), tolerance.of(b.dtype))
@@ -155,7 +155,7 @@ def _furthest(a: Tensor, b: Tensor, tolerance: Tolerance) -> tuple[float, int, i
     same = (a == b) | (a.isnan() & b.isnan())
     beyond = (a - b).abs() - (atol * scale + rtol * b.abs())
     beyond = torch.where(same, torch.full_like(beyond, -torch.inf), beyond)
-    # not (beyond <= 0), so that NaN or infinity on one side alone counts as the worst there is
+    # not (beyond <= 0): a NaN or an infinity on only one side counts as the worst
     off = ~(beyond <= 0)
     off |= ~same & ~torch.isfinite(b)
     if not off.any():

@@ -1,4 +1,4 @@
-"""What a function was called with: its tensors, taken out of and put back into the arguments."""
+"""The tensors in a function's arguments: takes them out, and puts others in their place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def differentiable(t: Tensor) -> bool:
 
 
 def tensors_in(value: Any, path: str = "") -> list[tuple[str, Tensor]]:
-    """Return the tensors in tuples, lists and dicts, each with its place: ``0[2]``, ``0.bias``."""
+    """Return the tensors in tuples, lists and dicts, each with its path: ``0[2]``, ``0.bias``."""
     if isinstance(value, Tensor):
         return [(path, value)]
     if isinstance(value, dict):
@@ -67,7 +67,7 @@ def _word(value: Any) -> str:
 
 
 def signature(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Return the call in words: ``swish(float64 [3, 4], beta=1.5)``."""
+    """Return a description of the call: ``swish(float64 [3, 4], beta=1.5)``."""
     name = getattr(function, "__name__", None)
     if not isinstance(name, str):
         name = type(function).__name__
@@ -80,6 +80,6 @@ def signature(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> s
 
 
 def fresh(t: Tensor) -> Tensor:
-    """Return a copy of a tensor that shares nothing with it, a leaf that wants no gradient."""
+    """Return a copy of a tensor that shares nothing with it: a leaf that does not require grad."""
     with torch.inference_mode(False), torch.no_grad():
         return t.detach().clone()

@@ -1,4 +1,4 @@
-"""Derivatives by finite differences, and by eager reverse mode as they are compared with them."""
+"""Derivatives by finite differences, and those of eager reverse mode to compare them with."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = [
 
 Function = Callable[..., Sequence[Tensor]]
 
-# The step that balances rounding and truncation, and what is left of the digits.
+# The step that balances rounding and truncation, then rtol and atol for the digits that remain.
 _STEPS = {torch.float64: (1e-6, 1e-3, 1e-5), torch.float32: (5e-3, 2e-2, 2e-2)}
 
 
 def numeric_case(case: Case) -> tuple[Case, float, Tolerance]:
-    """Return the case to take differences of, the step, and the tolerance.
+    """Return the case for finite differences, the step, and the tolerance.
 
     Raises:
-        NotApplicable: The inputs have no more than half precision, and `fn` takes no float64.
+        NotApplicable: The inputs have only half precision, and `fn` does not support float64.
     """
     best = case.double or case
     reals = {t.dtype.to_real() for t in [*best.diff, *best.diff_outputs]}
@@ -52,16 +52,16 @@ def along(f: Function, at: Sequence[Tensor], direction: Sequence[Tensor], h: flo
 def differences(
     f: Function, at: Sequence[Tensor], directions: Sequence[Sequence[Tensor]], step: float
 ) -> list[Tensor]:
-    """Return the derivative of `f` along one direction, or the second one along two."""
+    """Return the derivative of `f` along one direction, or the second derivative along two."""
     if len(directions) == 1:
         return along(f, at, directions[0], step)
-    h = step ** (2 / 3)  # rounding is divided by its square
+    h = step ** (2 / 3)  # the rounding error is divided by h * h
     first = lambda *x: along(f, x, directions[0], h)
     return along(first, at, directions[1], h)
 
 
 def derivative(case: Case, directions: Sequence[Sequence[Tensor]]) -> Function:
-    """Return a function: the gradient of `case.scalar`, differentiated once per direction."""
+    """Return the gradient of `case.scalar`, differentiated once per direction, as a function."""
 
     def run(*at: Tensor) -> list[Tensor]:
         leaves = [x.detach().clone().requires_grad_() for x in at]
@@ -74,7 +74,7 @@ def derivative(case: Case, directions: Sequence[Sequence[Tensor]]) -> Function:
 
 
 def _gradient(of: Tensor, leaves: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
-    if not of.requires_grad:  # a derivative that is constant
+    if not of.requires_grad:  # `of` is constant
         return [torch.zeros_like(x) for x in leaves]
     grads = torch.autograd.grad(of, leaves, create_graph=create_graph, allow_unused=True)
     pairs = zip(grads, leaves, strict=True)
@@ -94,7 +94,7 @@ def real_flat(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def flat_function(f: Function, at: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
-    """Return `f` as a function from `real_flat` of its inputs to that of its outputs."""
+    """Return `f` as a function from `real_flat` of its inputs to `real_flat` of its outputs."""
     sizes = [x.numel() * (2 if x.is_complex() else 1) for x in at]
 
     def run(z: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def flat_function(f: Function, at: Sequence[Tensor]) -> Callable[[Tensor], Tenso
             part = z[start : start + size].to(x.dtype.to_real())
             start += size
             if x.is_complex():
-                # not view_as_complex, which demands even strides also of batched gradients
+                # not view_as_complex, which requires even strides, also of batched gradients
                 part = part.reshape(*x.shape, 2)
                 part = part[..., 0] + 1j * part[..., 1]
             parts.append(part.reshape(x.shape))
@@ -113,7 +113,7 @@ def flat_function(f: Function, at: Sequence[Tensor]) -> Callable[[Tensor], Tenso
 
 
 def analytic_jacobian(f: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """Return the Jacobian of a flat function by eager reverse mode, a backward per row."""
+    """Return the Jacobian of a flat function by eager reverse mode, with a backward per row."""
     leaf = z.detach().clone().requires_grad_()
     y = f(leaf)
     rows = []
@@ -130,7 +130,7 @@ def analytic_jacobian(f: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
 
 
 def where(flat: int, tensors: Sequence[Tensor], label: Callable[[int], str]) -> str:
-    """Return which entry of which tensor stands at a position of `real_flat`."""
+    """Return the name of the tensor and the index of the entry at a position of `real_flat`."""
     for i, t in enumerate(tensors):
         size = t.numel() * (2 if t.is_complex() else 1)
         if flat < size:
@@ -176,7 +176,7 @@ def worst_entry(
     step: float,
     tolerance: Tolerance,
 ) -> None:
-    """Compare the whole Jacobian by reverse mode with the one by differences.
+    """Compare the whole Jacobian by reverse mode with the Jacobian by differences.
 
     Raises:
         Wrong: They differ; the text says where.

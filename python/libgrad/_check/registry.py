@@ -1,4 +1,4 @@
-"""The list of rows: each a function of a `Case` that returns a detail, or raises what is wrong."""
+"""The list of rows: each is a function of a `Case` that returns a detail, or raises `Wrong`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .case import Case
 
 __all__ = ["GROUPS", "RowSpec", "backend_name", "row", "select", "specs"]
 
-# In the order in which they run; slow ones wait for quick ones.
+# In the order in which they run: quick groups before slow ones.
 GROUPS = ("autograd", "dual", "func", "batch", "inputs", "around", "tracing", "compile")
 
 Run = Callable[[Case], "str | None"]
@@ -20,7 +20,7 @@ BackendRun = Callable[[Case, Any], "str | None"]
 
 @dataclass(frozen=True)
 class RowSpec:
-    """A row that can be run: its name, its group and what runs it."""
+    """A row that can be run: its name, its group and its function."""
 
     name: str
     group: str
@@ -32,7 +32,7 @@ _backend: list[tuple[str, BackendRun]] = []
 
 
 def row(name: str, group: str) -> Callable[[Run], Run]:
-    """Register a row; those of a group run in the order in which they are registered."""
+    """Register a row; the rows of a group run in the order of registration."""
 
     def register(run: Run) -> Run:
         _plain.append(RowSpec(name, group, run))
@@ -52,7 +52,7 @@ def backend_row(name: str) -> Callable[[BackendRun], BackendRun]:
 
 
 def backend_name(backend: Any) -> str:
-    """Return what a backend of torch.compile is called."""
+    """Return the name of a backend of torch.compile."""
     return backend if isinstance(backend, str) else getattr(backend, "__name__", repr(backend))
 
 
@@ -88,7 +88,7 @@ def _chosen(rows: Iterable[RowSpec], names: Sequence[str], argument: str) -> set
 def select(
     rows: Sequence[RowSpec], only: Sequence[str] | None, skip: Sequence[str]
 ) -> list[RowSpec]:
-    """Return the rows that `only` and `skip`, of names of rows and groups, leave.
+    """Return the rows that `only` and `skip`, lists of names of rows and groups, leave.
 
     Raises:
         ValueError: One of the names is unknown; the text lists the known ones.

@@ -1,4 +1,4 @@
-"""What `check` returns: rows, printed as a table or read as data."""
+"""The report that `check` returns: rows, printed as a table or read as data."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Row:
     """One mode that a function was run through.
 
     Attributes:
-        name: What was run, such as ``"vmap"``.
-        status: ``"ok"``, ``"wrong"`` (it ran and the result is not what it must be), ``"error"``
-            (it raised) or ``"n/a"`` (there is nothing to run, for the reason in `detail`).
-        detail: What is worth knowing about it, in a line; empty when there is nothing.
-        seconds: How long it took.
+        name: The name of the mode, such as ``"vmap"``.
+        status: ``"ok"``, ``"wrong"`` (it ran and the result is wrong), ``"error"`` (it raised) or
+            ``"n/a"`` (there is nothing to run, for the reason in `detail`).
+        detail: What is worth knowing about the row, in a line; may be empty.
+        seconds: The time that the row took.
         error: The exception of a row that is ``"error"``, else None.
-        group: The rows it belongs to, such as ``"func"``.
+        group: The group of the row, such as ``"func"``.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Row:
 
 
 def _shortened(row: Row, said: dict[str, str]) -> list[str]:
-    """Return the lines of a row's detail; of a long one that another row `said`, only which."""
+    """Return the lines of a row's detail; a long line already `said` only names the other row."""
     lines = []
     for line in row.detail.splitlines():
         first = said.setdefault(line, row.name)
@@ -62,10 +62,10 @@ class Report:
     `ok` is, so that ``assert libgrad.check(f, x)`` is a test.
 
     Attributes:
-        title: The function and what it was called with.
+        title: The function and its arguments.
         rows: All rows.
-        notes: What holds for the whole report.
-        torch_version: The torch that ran it.
+        notes: Notes about the whole report.
+        torch_version: The version of torch that ran it.
     """
 
     title: str
@@ -100,7 +100,7 @@ class Report:
         raise KeyError(f"Report: no row is called {name!r}; there are {names}")
 
     def summary(self) -> str:
-        """Return how many rows there are of each status, and the seconds of all."""
+        """Return the number of rows of each status, and the seconds of all rows."""
         count = {s: sum(row.status == s for row in self.rows) for s in STATUSES}
         counts = ", ".join(f"{n} {s}" for s, n in count.items() if n)
         return f"{counts or 'no rows'} in {sum(row.seconds for row in self.rows):.1f} s"
@@ -148,7 +148,7 @@ class Report:
         return json.dumps(report, indent=indent, ensure_ascii=False)
 
     def to_markdown(self) -> str:
-        """Return the rows as a table of Markdown, without the seconds, which never repeat."""
+        """Return the rows as a table of Markdown, without the seconds, which differ in each run."""
         lines = ["| group | mode | status | |", "|---|---|---|---|"]
         for row in self.rows:
             detail = row.detail.replace("|", "\\|").replace("\n", "<br>")

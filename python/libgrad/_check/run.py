@@ -1,4 +1,4 @@
-"""Runs the rows one by one, each in a world of its own, and collects the report."""
+"""Runs the rows one by one, isolated from each other, and collects the report."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _own_world(case: Case) -> Iterator[list[warnings.WarningMessage]]:
         warnings.simplefilter("always")
         case.seed()
         disabled = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)  # of what fails the row says enough
+        logging.disable(logging.CRITICAL)  # the row itself reports a failure
         try:
             yield caught
         finally:
@@ -66,14 +66,14 @@ def _run_row(spec: RowSpec, case: Case) -> Row:
     except KeyboardInterrupt:
         raise
     except BaseException as raised:
-        traceback.clear_frames(raised.__traceback__)  # they hold graphs and tensors
+        traceback.clear_frames(raised.__traceback__)  # frames hold graphs and tensors
         status, error = "error", raised
         detail = f"{type(raised).__name__}: {first_line(raised)}".removesuffix(": ")
     return Row(spec.name, status, detail, time.perf_counter() - start, error, spec.group)
 
 
 def _private(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a copy of a module, whose parameters and buffers are the user's, or `fn` itself."""
+    """Return a copy of a module, so that the user's is not changed; otherwise `fn` itself."""
     if isinstance(fn, torch.nn.Module):
         with contextlib.suppress(Exception):
             return copy.deepcopy(fn)

@@ -1,7 +1,7 @@
 """Saved tensors that break double backward: values through which no gradient flows.
 
-A Function that saves a tensor which it computed itself, neither an input nor an output, gives right
-first derivatives and, silently, wrong second ones: backward takes it for a constant.
+A Function that saves an intermediate tensor, neither an input nor an output, gives right first
+derivatives and silently wrong second derivatives: double backward takes the tensor for a constant.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .inputs import differentiable
 
 __all__ = ["lost_intermediates"]
 
-CPP_FUNCTION = "CppFunction"  # torch's name for nodes of C++ that it knows nothing more of
+CPP_FUNCTION = "CppFunction"  # the Python class of C++ nodes that torch has no class for
 
 REMEDY = (
     "save inputs or outputs and compute it from them in backward, or return it as an output too"
@@ -25,7 +25,7 @@ REMEDY = (
 
 
 def _nodes(outputs: list[Tensor]) -> list[Any]:
-    """Return all nodes behind the outputs, each once, in an order that repeats."""
+    """Return all nodes behind the outputs, each once, in a deterministic order."""
     found: dict[Any, None] = {}
     stack = [t.grad_fn for t in outputs if t.grad_fn is not None]
     while stack:
@@ -45,14 +45,14 @@ def node_name(node: Any) -> str:
 
 
 class _Packed:
-    """A tensor that was saved, and whether it is known which node saved it."""
+    """A saved tensor, and whether the node that saved it is known."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor, self.owned = tensor, False
 
 
 class _Recording:
-    """One run of a function, with every tensor that was saved meanwhile."""
+    """One run of a function, with every tensor that was saved in it."""
 
     def __init__(self, case: Case, diff: list[Tensor]) -> None:
         self.packed: list[_Packed] = []
@@ -72,12 +72,12 @@ class _Recording:
         return packed.tensor
 
     def suspects(self) -> list[tuple[str, str, Tensor]]:
-        """Return (node, which, value) of saved tensors that a gradient cannot flow through."""
+        """Return (node, which, value) for saved tensors through which no gradient can flow."""
         found = []
         for node in self.nodes:
             saved = getattr(node, "saved_tensors", None)
             if saved is None and type(node).__name__ != CPP_FUNCTION:
-                for name in dir(node):  # the hooks learn which tensors are this node's
+                for name in dir(node):  # reading them calls _unpack, which marks them as owned
                     if name.startswith("_saved_"):
                         getattr(node, name)
                 continue
@@ -90,7 +90,7 @@ class _Recording:
         return [s for s in [*found, *self._unowned()] if self._is_lost(s[2])]
 
     def _unowned(self) -> list[tuple[str, str, Tensor]]:
-        """Return what C++ nodes saved, as far as the hooks saw it and the node does not say."""
+        """Return the tensors that the hooks saw and that no node shows, if a C++ node hides any."""
         silent = [
             n
             for n in self.nodes
@@ -110,14 +110,14 @@ def lost_intermediates(case: Case) -> list[str]:
     """Return a sentence for each saved tensor that double backward takes for a constant.
 
     A tensor counts when a custom Function saved it, it requires no grad, it is neither an input nor
-    an output, and it changes when the inputs do: a constant may be saved as it is.
+    an output, and it changes with the inputs: saving a constant is right.
     """
     try:
         here = _Recording(case, case.leaves())
         moved = [x.detach() * 1.01 + 0.01 for x in case.diff]
         there = _Recording(case, [x.requires_grad_() for x in moved])
         pairs = list(zip(here.suspects(), there.suspects(), strict=True))
-    except Exception:  # an explanation that cannot be had: the numbers say enough
+    except Exception:  # no explanation: the numbers in the row say enough
         return []
     found = []
     for (name, which, value), (_, _, other) in pairs:

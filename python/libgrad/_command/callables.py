@@ -1,4 +1,4 @@
-"""What the command line names: ``MODULE:CALLABLE`` or ``script.py:CALLABLE``."""
+"""Finds a function that the command line names: ``MODULE:NAME`` or ``script.py:NAME``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Unusable(Exception):
 
 
 def _script(path: str) -> ModuleType:
-    """Run a script as Python would, with its folder in front of the path, but as no main."""
+    """Run a script as Python would, with its folder in front of sys.path, but not as __main__."""
     file = Path(path).resolve()
     if not file.is_file():
         raise ImportError(f"there is no file {path}")
@@ -34,10 +34,10 @@ def _script(path: str) -> ModuleType:
 
 
 def find_callable(path: str, what: str, form: str = "MODULE:FUNCTION") -> Callable[..., Any]:
-    """Return what `path` names; `what` and `form` are words for errors.
+    """Return the callable that `path` names; `what` and `form` are words for errors.
 
     Raises:
-        Unusable: It is not of the form, cannot be imported, or is not callable.
+        Unusable: `path` is not of the form, cannot be imported, or is not callable.
     """
     module, colon, name = path.rpartition(":")
     if not (module and colon and name):

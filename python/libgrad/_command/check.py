@@ -46,7 +46,7 @@ def _value(expression: str, what: str) -> Any:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Print the report; return 0 when it is ok, 1 when it is not, 2 when there is none."""
+    """Print the report; return 0 when it is ok, 1 when it is not, 2 when there is no report."""
     torch.manual_seed(options.seed)
     try:
         function = find_callable(options.function, "function")

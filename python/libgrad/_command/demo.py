@@ -1,4 +1,4 @@
-"""``python -m libgrad demo``: a function by hand, a network on real data, what a call costs."""
+"""``python -m libgrad demo``: a gradient by hand, a network on real data, the cost of a call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ swish = _C._demo.swish  # a C++ Function, bound by libgrad::def_function<Swish>
 
 
 def demo(device: str = "cpu") -> int:
-    """Run the three parts on `device`; return 0 when every number is as it must be."""
+    """Run the three parts on `device`; return 0 when every number is right."""
     problem = _device_problem(device) or _missing_packages()
     if problem:
         print(f"libgrad demo: {problem}", file=sys.stderr)
@@ -87,7 +87,7 @@ def _by_hand(device: str) -> bool:
 
 
 class _Net(nn.Module):
-    """64 pixels to 10 digits, with the C++ Function between the layers."""
+    """A network from 64 pixels to 10 digits, with the C++ Function between its layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class _Net(nn.Module):
 
 
 def _larger(a: float, b: float) -> float:
-    return a if a >= b else b  # a NaN is larger than any number
+    return a if a >= b else b  # a NaN as `b` is returned: it counts as larger than any number
 
 
 def _largest_difference(model: nn.Module, twin: nn.Module) -> float:

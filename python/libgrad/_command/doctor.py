@@ -1,4 +1,4 @@
-"""``python -m libgrad doctor script.py``: a program under the doctor, as it is."""
+"""``python -m libgrad doctor script.py``: runs an unchanged program under the doctor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["add_arguments", "command"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the arguments of the command to its parser."""
     parser.add_argument(
         "--silent",
         action="store_true",
@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _without_ours(error: BaseException) -> BaseException:
-    """Let the traceback begin where the program does."""
+    """Return `error` with a traceback that begins in the program."""
     trace = error.__traceback__
     ours = (str(Path(__file__).parents[1]), "<frozen runpy>", runpy.__file__)
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(ours):
@@ -47,7 +47,7 @@ def _without_ours(error: BaseException) -> BaseException:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Run the program; return its exit status, 1 for an exception as Python does."""
+    """Run the program; return its exit status: 1 for an exception, as Python does."""
     if not options.module and not Path(options.script).exists():
         print(f"libgrad doctor: there is no file {options.script!r}", file=sys.stderr)
         return 2

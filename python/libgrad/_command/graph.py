@@ -61,7 +61,7 @@ def _is_params(value: object) -> bool:
 
 
 def _graph_of(result: Any, path: str) -> Graph:
-    """Take the graph of what the function returned."""
+    """Return the graph of the function's result."""
     params = None
     if isinstance(result, tuple) and len(result) == 2 and _is_params(result[1]):
         result, params = result

@@ -1,4 +1,4 @@
-"""What ``python -m libgrad info`` prints."""
+"""The text that ``python -m libgrad info`` prints."""
 
 from __future__ import annotations
 

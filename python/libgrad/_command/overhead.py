@@ -1,4 +1,4 @@
-"""What a call costs: torch.autograd, libgrad and a loop in C++, measured side by side."""
+"""The cost of a call: torch.autograd, libgrad and a loop in C++, measured side by side."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Row:
-    """Medians of microseconds per call, and medians of the ratios round by round."""
+    """The median microseconds per call, and the medians of the ratios in each round."""
 
     graph: str
     call: str
@@ -96,7 +96,7 @@ def _timed_backward(function: Callable[..., object], y: Tensor, n: int) -> float
 
 
 def _variants(y: Tensor, xs: list[Tensor], call: str) -> list[Callable[[int], float]]:
-    """Return functions that time n calls, in seconds: of torch, of libgrad, of C++."""
+    """Return functions that time n calls, in seconds: of torch, of libgrad, and in C++."""
     if call == "grad":
         return [
             lambda n: _timed_grad(torch.autograd.grad, y, xs, n),
@@ -113,8 +113,8 @@ def _variants(y: Tensor, xs: list[Tensor], call: str) -> list[Callable[[int], fl
 def measure(graph: str, call: str, device: str = "cpu", seconds: float = 2.0) -> Row:
     """Measure one row: `call` ("grad" or "backward") on a graph of CASES, on one thread.
 
-    The three variants take turns in short rounds, so that a machine that speeds up or slows
-    down does so for all of them; gradients are cleared between rounds.
+    The three variants take turns in short rounds, so that a machine that speeds up or slows down
+    does so for all of them. Gradients are cleared between rounds.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""`doctor`: who changed the tensor that backward needs."""
+"""`doctor`: finds the operators that changed a tensor which backward needs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Findings", "SilentWriteWarning", "diagnose", "doctor"]
 
 
 def _roots(outputs: object) -> tuple[Tensor | GradientEdge, ...]:
-    """Return those outputs, of a call of the engine, that have a graph."""
+    """Return the outputs of a call of the engine that have a graph."""
     items = outputs.values() if isinstance(outputs, dict) else outputs
     if isinstance(items, Tensor | GradientEdge) or not isinstance(items, Iterable):
         items = (items,)
@@ -42,13 +42,13 @@ def _look(roots: tuple[Tensor | GradientEdge, ...]) -> list[Finding]:
 
 
 def _explain(error: RuntimeError, roots: tuple[Tensor | GradientEdge, ...]) -> None:
-    """Say in `error` what is known of it, if it is about a tensor that was written to."""
+    """Add the findings to `error`, if it is about a tensor that was written to."""
     text = str(error)
     if hasattr(error, "findings") or not _C.speaks_of_a_write(text):
         return
     try:
         found = _C.put_first(_look(roots), text)
-    except RuntimeError:  # torch's own error is worth more than ours
+    except RuntimeError:  # torch's error must not be replaced by this one
         return
     findings = Findings(finding for finding in found if not finding.silent)
     watching = any(one._entered for one in _mine())
@@ -70,7 +70,7 @@ def _warn_of_silent_writes(roots: tuple[Tensor | GradientEdge, ...]) -> None:
 
 
 def _level_of_caller() -> int:
-    """Return how far away the first frame is that is not torch's or libgrad's."""
+    """Return the number of frames up to the first that is not torch's or libgrad's."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(LIBRARIES):
         frame, level = frame.f_back, level + 1
@@ -85,16 +85,16 @@ def _mine() -> list[doctor]:
 
 
 def _watch(run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run the engine by `run`; torch's way to it, and libgrad's own."""
+    """Call `run`, torch's or libgrad's entry to the engine, and explain its errors."""
     mine = _mine()
     if not mine or torch.compiler.is_compiling():
         return run(*args, **kwargs)
     outputs = args[0] if args else kwargs.get("outputs", kwargs.get("tensors"))
     silent = any(one._silent for one in mine)
-    del mine  # a traceback keeps what is here
+    del mine  # a traceback would keep the doctors alive
     if silent:
         _warn_of_silent_writes(_roots(outputs))
-        silent = run in _runs and len(args) > 3 and not args[3]  # torch's: create_graph
+        silent = run in _runs and len(args) > 3 and not args[3]  # args[3] of torch: create_graph
     try:
         if silent:
             _C.pause_contents()
@@ -107,14 +107,14 @@ def _watch(run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             _C.resume_contents()
 
 
-_doctors: tuple[weakref.ref[doctor], ...] = ()  # that were entered
+_doctors: tuple[weakref.ref[doctor], ...] = ()  # doctors that were entered
 _lock = threading.Lock()
-_users = 0  # doctors that need the engine watched
-_runs: list[Callable[..., Any]] = []  # of torch: before, and while it is watched
+_users = 0  # the number of doctors that need the engine watched
+_runs: list[Callable[..., Any]] = []  # torch's entry to the engine, and the one in its place
 
 
 def _watch_engine(by: int, one: weakref.ref[doctor] | None = None) -> None:
-    """Count those who need it, and watch the engine while there are some."""
+    """Change the number of doctors that need it, and watch the engine while there are any."""
     global _doctors, _users
     from torch.autograd import graph as module
 
@@ -134,18 +134,18 @@ def _watch_engine(by: int, one: weakref.ref[doctor] | None = None) -> None:
             _runs.clear()
             _C.watch_engine(None)
             for place in (module, torch.autograd):
-                if vars(place)["_engine_run_backward"] is run:  # else somebody's own calls it
+                if vars(place)["_engine_run_backward"] is run:  # else another wrapper calls `run`
                     vars(place)["_engine_run_backward"] = before
 
 
 class doctor:
-    """Inside ``with``, writes into tensors are seen, and backward's error says who did it.
+    """Inside ``with``, writes into tensors are recorded, and backward's error names them.
 
-    Around forward, the optimizer's step and backward. When backward stops at "one of the variables
-    needed for gradient computation has been modified by an inplace operation", the error (the
-    RuntimeError that torch raises) says which node needs which saved tensor, by which operator on
-    which line and in which module it was made and saved, by which operators on which lines it was
-    written to, and what to do. The same as data is in ``error.findings``, and in ``findings()``.
+    Put ``with`` around forward, the optimizer's step and backward. When backward stops at "one of
+    the variables needed for gradient computation has been modified by an inplace operation", the
+    error (the RuntimeError that torch raises) says which node needs which saved tensor; the
+    operator, line and module that made the tensor and that saved it; the operators and lines that
+    wrote to it; and what to do. ``error.findings`` and ``findings()`` hold the same as data.
 
     >>> x = torch.ones(3, requires_grad=True)
     >>> with libgrad.doctor() as d:
@@ -158,20 +158,20 @@ class doctor:
     >>> finding.node, finding.field, finding.writes[0].op
     ('ExpBackward0', 'result', 'aten::add_.Tensor')
 
-    Only this thread is watched, and what the engine runs for it. As long as the doctor itself is
-    alive (``as d``), an error of a later backward is explained, too.
+    Only this thread is watched, and what the engine runs for it. While the doctor object is alive
+    (``as d``), errors of a later backward are explained, too.
 
     Args:
-        silent: Also remember what is in saved tensors, and warn (`SilentWriteWarning`) in front
-            of a backward that needs one whose numbers have changed while its version has not: by
+        silent: Also remember the contents of saved tensors, and warn (`SilentWriteWarning`) before
+            a backward that needs a tensor whose numbers have changed while its version has not: by
             ``.data``, NumPy, DLPack, a pointer, a fused optimizer.
 
     Raises:
         RuntimeError: Left without having been entered, or by another thread than entered it; or
-            another extension uses the dispatch key that writes are seen by.
+            another extension uses the dispatch key by which writes are seen.
 
-    Source: the dispatcher, for which libgrad registers a kernel in front of each operator whose
-    schema says that it writes; `record` for lines and modules.
+    Source: the dispatcher, where libgrad registers a kernel in front of each operator whose schema
+    says that it writes; `record` for lines and modules.
     """
 
     def __init__(self, *, silent: bool = False) -> None:
@@ -219,7 +219,7 @@ class doctor:
                 guard.__exit__(None, None, None)
 
     def findings(self) -> Findings:
-        """Return what was found so far: what errors were about, and silent writes."""
+        """Return the findings so far: those of errors, and silent writes."""
         return Findings(self._found)
 
     def __repr__(self) -> str:
@@ -230,9 +230,9 @@ class doctor:
 def diagnose(*tensors: Tensor | GradientEdge, params: Params | None = None) -> Findings:
     """Return all the saved tensors that backward of `tensors` needs and that were written to.
 
-    Those come first that backward meets first; torch stops at the first. Nothing runs and nothing
-    is changed. Made inside a `doctor`, or after it, it tells who wrote, and where; else the nodes
-    and versions only.
+    They come in the order in which backward needs them; torch stops at the first. Nothing runs and
+    nothing is changed. Inside a `doctor`, or after it, findings name the operators that wrote and
+    their lines; otherwise only nodes and versions.
 
     >>> x = torch.ones(3, requires_grad=True)
     >>> y = x.exp()
@@ -244,7 +244,8 @@ def diagnose(*tensors: Tensor | GradientEdge, params: Params | None = None) -> F
     Args:
         tensors: Where the graph starts: tensors that require grad, or GradientEdges.
         params: Names for leaves: a module, a dict, or pairs such as
-            ``model.named_parameters()``; without, those of the modules that a doctor saw running.
+            ``model.named_parameters()``. By default the names of the modules that a doctor saw
+            running.
 
     Raises:
         RuntimeError: A tensor does not require grad, so there is no graph behind it.

@@ -16,7 +16,7 @@ __all__ = ["Frozen", "freeze"]
 
 
 class _Hold:
-    """The memory that is frozen, until it is thawed."""
+    """Frozen memory, and whether it still is frozen."""
 
     def __init__(self, tensor: Tensor) -> None:
         set_libraries()
@@ -35,15 +35,15 @@ class _Hold:
 
 
 class Frozen:
-    """A frozen tensor; see `freeze`. Thaws it when left as a context manager."""
+    """A frozen tensor; see `freeze`. Leaving it as a context manager thaws the tensor."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._hold = _Hold(tensor)
-        self._tensor = tensor  # a view may have no other name
+        self._tensor = tensor  # a view may have no other reference
         weakref.finalize(tensor, self._hold.thaw).atexit = False
 
     def thaw(self) -> None:
-        """Let the tensor be written to again; more than once is as good as once.
+        """Allow writes to the tensor again; a second call does nothing.
 
         Raises:
             RuntimeError: Another thread froze it.
@@ -73,9 +73,10 @@ refuse_pickle(Frozen, "what keeps a tensor frozen", "keep the tensor, and freeze
 def freeze(tensor: Tensor) -> Frozen:
     """Make every later write to `tensor`, or to a view of it, raise on the line that writes.
 
-    It stays so until ``thaw()``, or the end of ``with``, or the tensor is gone. Nothing is written
-    then, and the tensor's version stays. Watched are the operators that this thread runs, and the
-    engine for it; what writes past them (NumPy, a pointer, a compiled kernel) is not seen.
+    The tensor is frozen until ``thaw()``, the end of ``with``, or the end of the tensor's life. A
+    write that raises changes neither numbers nor version. The operators that this thread runs are
+    watched, and those that the engine runs for it; other writes (by NumPy, a pointer, a compiled
+    kernel) are not seen.
 
     >>> weight = torch.zeros(2)
     >>> frozen = libgrad.freeze(weight)
@@ -89,7 +90,7 @@ def freeze(tensor: Tensor) -> Frozen:
 
     Raises:
         TypeError: `tensor` is not a tensor.
-        RuntimeError: It has no memory that could be watched: it is sparse or nested, for one.
+        RuntimeError: The tensor has no memory that can be watched, such as a sparse or nested one.
 
     Source: the dispatcher; see `doctor`.
     """

@@ -1,4 +1,4 @@
-"""What a `doctor` found, for a person."""
+"""The findings of a `doctor` as text and as a table."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ refuse_pickle(immutable(FindingWrite), "it", "keep its op, file, line and module
 
 
 class SilentWriteWarning(UserWarning):
-    """A tensor that backward needs was changed, and its version does not tell."""
+    """A tensor that backward needs was changed, but its version was not."""
 
 
 @immutable
 class Findings(tuple[Finding, ...]):
-    """What a `doctor` found; a report as text, a table in a notebook."""
+    """The findings of a `doctor`; a report as text, a table in a notebook."""
 
     __slots__ = ()
 
@@ -36,8 +36,8 @@ class Findings(tuple[Finding, ...]):
 
 
 def escape(text: str) -> str:
-    """Return `text` for HTML."""
-    from html import escape  # which few need
+    """Return `text` escaped for HTML."""
+    from html import escape  # few programs need it
 
     return escape(text)
 

@@ -1,4 +1,4 @@
-"""What `libgrad::def_function` leaves to Python: the calls that are not plain."""
+"""The Python side of `libgrad::def_function`: binding, and calls that are not plain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bind(
     parameters: Sequence[Parameter],
     mutated: Sequence[str],
 ) -> Bound:
-    """Make `function` known to torch; return what it calls when a call is not plain.
+    """Register `function` with torch; return the object that it calls when a call is not plain.
 
     >>> import libgrad
     >>> y = libgrad._C._demo.swish(torch.ones(2, requires_grad=True))
@@ -50,13 +50,13 @@ def define_kernel(module: str, name: str, erased: object, parameters: Sequence[P
 
 
 def _padded(parameters: Sequence[Parameter], types: Sequence[str]) -> list[Parameter]:
-    """One parameter for each of `types`, those without a name numbered."""
+    """Return a parameter for each of `types`; parameters without a name are numbered."""
     given = [(p[0] or f"arg{i}", *p[1:]) for i, p in enumerate(parameters)]
     return given + [(f"arg{i}", False) for i in range(len(given), len(types))]
 
 
 class Bound:
-    """A C++ Function that is called under a transform, a mode or with a special tensor."""
+    """The calls of a C++ Function under a transform or a mode, or with a special tensor."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Bound:
         self.mutated = self._find_mutated(mutated)
         self.single: bool = _C.is_single(erased)
         self.operator: Callable[..., Any] | None = None
-        self.seen = False  # forward has been found to be all operators
+        self.seen = False  # True once forward is known to consist of operators
 
     def _find_mutated(self, names: Sequence[str]) -> list[int]:
         tensors = [n for n, t in zip(self.names, self.types, strict=True) if "Tensor" in t]
@@ -92,7 +92,7 @@ class Bound:
         return []
 
     def __call__(self, values: object, *args: Any) -> Any:
-        """Call the function with `args`, which `values` holds for C++."""
+        """Call the function with `args`; `values` holds the same arguments for C++."""
         if torch.compiler.is_exporting():
             return self._exported(args)
         tensors = tuple(_tensors(args))
@@ -123,15 +123,15 @@ class Bound:
         return result if self.single else tuple(result)
 
     def _split(self, args: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """`args` as the function takes them: by position, and by keyword."""
+        """Return the positional and the keyword arguments in `args`."""
         first = next((i for i, p in enumerate(self.parameters) if p[1]), len(args))
         return tuple(args[:first]), dict(zip(self.names[first:], args[first:], strict=True))
 
     def _check_seen(self, call: _C.Call) -> None:
-        """Raise when forward reads memory: what writes down operators would not see it.
+        """Raise when forward reads memory, which a tracer of operators does not see.
 
-        torch.func.linearize and make_fx do that with tensors that have memory, so that nothing but
-        the result would tell.
+        torch.func.linearize and make_fx trace with tensors that have memory, so that only a wrong
+        result would show it.
         """
         from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -152,7 +152,7 @@ class Bound:
         return transforms.apply(self.name, call)
 
     def define_operator(self) -> None:
-        """Define torch.ops.<module>.<name>, unless an argument is of a kind no operator takes."""
+        """Define torch.ops.<module>.<name>, unless an argument has a type no operator takes."""
         text = schema(self.name, self.names, self.types, self.parameters, self.mutated, self.single)
         if text is not None and self.space.isidentifier() and self.name.isidentifier():
             _C.define_operator(
@@ -170,5 +170,5 @@ def _tensors(args: Sequence[Any]) -> Iterator[torch.Tensor]:
 
 
 def _is_traced(tensor: torch.Tensor) -> bool:
-    """Return True for tensors that watch the operators, as those of a compiler do."""
+    """Return True for tensors that intercept operators, such as a compiler's."""
     return type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__

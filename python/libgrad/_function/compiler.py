@@ -1,4 +1,4 @@
-"""Compile C++ once: a cache of shared libraries, safe among threads and processes."""
+"""Compile C++ into a cache of shared libraries, safe among threads and processes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ import torch
 from .. import _C
 from .._paths import include_dir
 
-SHOWN_LINES = 40  # of what a compiler says
+SHOWN_LINES = 40  # of a compiler's output, in an error
 
 
 def cache_dir() -> Path:
-    """Return LIBGRAD_CACHE_DIR, or a folder of the user's cache."""
+    """Return LIBGRAD_CACHE_DIR, or a folder in the user's cache."""
     given = os.environ.get("LIBGRAD_CACHE_DIR")
     if given:
         return Path(given)
@@ -54,7 +54,7 @@ def find_compiler() -> list[str]:
 
 @dataclass(frozen=True)
 class Job:
-    """What is built: a user's file, the file around it that is compiled, and the flags."""
+    """A library to build: the user's source, the main source that includes it, and the flags."""
 
     name: str
     user_source: str
@@ -73,7 +73,7 @@ class Job:
             *compiler,
             *("-std=c++20", "-O1", "-fPIC", "-shared"),
             *("-fvisibility=hidden", "-fvisibility-inlines-hidden"),
-            "-DAT_PER_OPERATOR_HEADERS",  # a quarter less to read: main.cpp names what it needs
+            "-DAT_PER_OPERATOR_HEADERS",  # a quarter less to parse: main.cpp includes operators
             f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
             *(f"-I{os.path.abspath(path)}" for path in self.include_paths),
             *("-isystem", include_dir()),
@@ -87,7 +87,7 @@ class Job:
         ]
 
     def key(self, compiler: Sequence[str]) -> str:
-        """Return a digest of all that the result depends on, but the user's own headers."""
+        """Return a digest of all that the library depends on, except the user's own headers."""
         programs = [os.path.realpath(path) for word in compiler if (path := shutil.which(word))]
         parts = [
             self.user_source,
@@ -112,7 +112,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def build(job: Job, folder: Path, verbose: bool, rebuild: bool) -> Path:
-    """Return the library of `job` in `folder`, which is compiled unless it is there."""
+    """Return the library of `job` in `folder`; compile it unless it exists."""
     compiler = find_compiler()
     stem = f"{job.name}-{job.key(compiler)}"
     library = folder / f"{stem}.so"
@@ -123,7 +123,7 @@ def build(job: Job, folder: Path, verbose: bool, rebuild: bool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     before = _identity(library)
     with _locked(folder / f"{stem}.lock"):
-        if _identity(library) == before:  # else another thread or process has just built it
+        if _identity(library) == before:  # else another thread or process has built it meanwhile
             _compile(job, compiler, folder / f"{stem}.build", library, verbose)
     return library
 
@@ -137,7 +137,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _compile(job: Job, compiler: list[str], scratch: Path, library: Path, verbose: bool) -> None:
-    shutil.rmtree(scratch, ignore_errors=True)  # of a build that was killed
+    shutil.rmtree(scratch, ignore_errors=True)  # a build that was killed may have left it
     scratch.mkdir()
     user_file = f"{job.name}.cpp"
     (scratch / user_file).write_text(job.user_source, encoding="utf-8")
@@ -152,7 +152,7 @@ def _compile(job: Job, compiler: list[str], scratch: Path, library: Path, verbos
         capture_output=True,
         text=True,
         errors="replace",
-        env={**os.environ, "LC_ALL": "C.UTF-8"},  # messages in English, to be searched for
+        env={**os.environ, "LC_ALL": "C.UTF-8"},  # _first_errors reads English messages
     )
     if verbose and done.stderr:
         print(done.stderr, file=sys.stderr, end="")
@@ -162,12 +162,12 @@ def _compile(job: Job, compiler: list[str], scratch: Path, library: Path, verbos
             f"are those of cpp_source (its files are kept in {scratch})\n\n"
             + _first_errors(done.stderr, done.stdout)
         )
-    os.replace(scratch / "library.so", library)  # at once: nobody sees half a file
+    os.replace(scratch / "library.so", library)  # atomic: nobody sees half a file
     shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _tuning(compiler: list[str]) -> list[str]:
-    """Return flags that change nothing but the time: GCC spends a sixth of it on its garbage."""
+    """Return flags that only save time: GCC spends a sixth of it on garbage collection."""
     done = subprocess.run([*compiler, "--version"], check=False, capture_output=True, text=True)
     if "Free Software Foundation" not in done.stdout:
         return []
@@ -175,7 +175,7 @@ def _tuning(compiler: list[str]) -> list[str]:
 
 
 def _first_errors(stderr: str, stdout: str) -> str:
-    """Return what the compiler says, from its first error on."""
+    """Return the compiler's output from its first error on."""
     lines = (stderr or stdout).splitlines()
     errors = (
         i for i, line in enumerate(lines) if re.search(r"\berror\b|undefined reference", line)

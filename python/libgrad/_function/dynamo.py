@@ -1,4 +1,4 @@
-"""Work that waits for torch._dynamo: importing it takes about a second, and few programs do."""
+"""Callbacks for the import of torch._dynamo, which takes a second and which few programs need."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _lock = threading.Lock()
 
 
 def on_dynamo(callback: Callable[[], object]) -> None:
-    """Call `callback` now if torch._dynamo is imported, otherwise right after it first is.
+    """Call `callback` now if torch._dynamo is imported, otherwise right after its first import.
 
     >>> on_dynamo(lambda: print("ready to compile"))
 
-    An exception of the callback is its caller's in the first case; in the second it becomes a
+    In the first case an exception of the callback is raised here; in the second it becomes a
     RuntimeWarning, so that torch.compile stays usable.
     """
     with _lock:
@@ -33,7 +33,7 @@ def on_dynamo(callback: Callable[[], object]) -> None:
             if _finder not in sys.meta_path:
                 sys.meta_path.insert(0, _finder)
             return
-    importlib.import_module(_NAME)  # waits when another thread is in the middle of it
+    importlib.import_module(_NAME)  # waits for another thread that is importing it
     callback()
 
 
@@ -55,7 +55,7 @@ def _run_waiting() -> None:
 
 
 class _Loader(Loader):
-    """Loads as `loader` does, and then runs what waits."""
+    """A loader that loads as `loader` does, and then runs the waiting callbacks."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -76,7 +76,7 @@ class _Loader(Loader):
 
 
 class _Finder(MetaPathFinder):
-    """Finds torch._dynamo as the other finders do, and puts a _Loader around its loader."""
+    """A finder of torch._dynamo that asks the other finders and wraps the loader they return."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

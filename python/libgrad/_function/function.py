@@ -1,4 +1,4 @@
-"""Functions with a derivative of their own, written in Python and run by LibTorch's Function<>."""
+"""Custom derivatives that are written in Python and run by LibTorch's C++ Function<>."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _lock = threading.Lock()
 
 
 class Function(torch.autograd.Function):
-    """An operation with a derivative of its own: torch.autograd.Function, on a C++ node.
+    """An operation with a custom derivative: torch.autograd.Function, on a C++ node.
 
-    Subclass it with static methods and call ``apply``. What `forward` saves on ``ctx`` is held by
-    the ``AutogradContext`` of a real ``torch::autograd::Function<>``, which LibTorch's engine
-    runs; ``y.grad_fn`` is that ``ctx``, named after the class.
+    Subclass it with static methods and call ``apply``. Tensors that `forward` saves on ``ctx`` are
+    held by the ``AutogradContext`` of a real ``torch::autograd::Function<>``, which LibTorch's
+    engine runs; ``y.grad_fn`` is that ``ctx``, named after the class.
 
     >>> class Cube(libgrad.Function):
     ...     @staticmethod
@@ -39,14 +39,15 @@ class Function(torch.autograd.Function):
     (tensor(12.),)
 
     `forward`, `setup_context`, `backward` (or `vjp`), `jvp`, `vmap`, ``generate_vmap_rule``,
-    ``clear_saved_tensors_on_access`` and every member of ``ctx`` are torch's: a class changes its
-    base and nothing else. Where it matters, it *is* a ``torch.autograd.Function``, for
-    torch.compile and torch.func among others.
+    ``clear_saved_tensors_on_access`` and every member of ``ctx`` are torch's: to use this class, an
+    existing class only changes its base. It is a subclass of ``torch.autograd.Function``, so that
+    torch.compile, torch.func and others accept it.
 
     Raises:
-        RuntimeError: A wrong number of gradients, a gradient for what is no tensor, tensors
-            marked that are none or not inputs or outputs; saved tensors that were freed.
-        TypeError: Something saved that is not a tensor; arguments that `forward` does not take.
+        RuntimeError: A wrong number of gradients; a gradient for an argument that is no tensor; a
+            marked object that is no tensor, or neither an input nor an output; saved tensors that
+            were freed.
+        TypeError: A saved object that is not a tensor; arguments that `forward` does not take.
         NotImplementedError: A method that is needed and was not written.
     """
 
@@ -70,8 +71,8 @@ class Function(torch.autograd.Function):
 
 
 def _context_class(cls: Any) -> type:
-    """Make the class of ctx for `cls`: torch's, whose tensors are in the C++ context."""
-    with _lock:  # one class, whichever thread calls first
+    """Make the class of ctx for `cls`: torch's, but with its tensors in the C++ context."""
+    with _lock:  # all threads get the same class
         theirs: type[Any] = cls._backward_cls
         if issubclass(theirs, _C.FunctionContext):
             return theirs
@@ -85,7 +86,7 @@ def _context_class(cls: Any) -> type:
 
 
 def _bind(cls: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-    """Put the arguments of `apply` in the order of forward's parameters."""
+    """Return the arguments of `apply` in the order of forward's parameters."""
     signature = inspect.signature(cls.forward)
     if cls.setup_context is Function.setup_context:  # forward(ctx, ...), which fills in defaults
         bound = signature.bind(None, *args, **kwargs)

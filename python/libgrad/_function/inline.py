@@ -1,4 +1,4 @@
-"""`load_inline`: a C++ string to Functions in Python."""
+"""`load_inline`: makes Python functions of C++ Functions in a string."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def load_inline(
     verbose: bool = False,
     rebuild: bool = False,
 ) -> ModuleType:
-    """Return a module with the C++ Functions of `cpp_source`, compiled the first time.
+    """Return a module with the C++ Functions of `cpp_source`, compiled at the first call.
 
-    `functions` says what to bind: the struct, and its arguments as Python would write them, with
-    names and defaults (``"Scale(x, factor=2.0, *, bias=None)"``; without parentheses the
-    arguments go by position). The Python name is the struct's, or the key of a dict.
+    `functions` names the structs to bind, each with its arguments as in a Python ``def``, with
+    names and defaults: ``"Scale(x, factor=2.0, *, bias=None)"``. Without parentheses the arguments
+    are passed by position. The Python name is the struct's, or the key of a dict.
 
     >>> source = '''
     ... struct Cube : torch::autograd::Function<Cube> {
@@ -64,15 +64,15 @@ def load_inline(
     >>> libgrad.grad(m.cube(x), x)
     (tensor(12.),)
 
-    In the source stand Tensor, TensorList, AutogradContext and variable_list without their
-    namespaces, and every operator that it calls (``at::sin``) is included; other headers it
-    includes itself. The library is kept in `build_directory`, or in the user's cache
-    (``LIBGRAD_CACHE_DIR``), under the source, the flags, the compiler and the versions of torch
-    and libgrad: with the same ones nothing is compiled. Headers of your own are not looked at:
-    `rebuild` compiles anyway. ``CXX`` chooses the compiler; it is run with -O1.
+    The source may use Tensor, TensorList, AutogradContext and variable_list without their
+    namespaces. The headers of the operators that it calls (``at::sin``) are included; it includes
+    other headers itself. The library is kept in `build_directory`, or in the user's cache
+    (``LIBGRAD_CACHE_DIR``), by the source, the flags, the compiler and the versions of torch and
+    libgrad: while these are the same, nothing is compiled. A change of the user's own headers is
+    not noticed: `rebuild` compiles anyway. ``CXX`` chooses the compiler; it is run with -O1.
 
-    Raises TypeError and ValueError for arguments that are not as above, and RuntimeError with
-    the compiler's first errors, or when there is no compiler.
+    Raises TypeError and ValueError for arguments that are not as above, and RuntimeError with the
+    compiler's first errors, or when there is no compiler.
     """
     from .compiler import build, cache_dir  # here: few programs need it
 
@@ -143,7 +143,7 @@ def _read_spec(text: object, name: object = None) -> _Spec:
 
 
 def _read_parameters(text: str, parentheses: str) -> tuple[tuple[Any, ...], ...]:
-    """Return the arguments of a def: names, and defaults that are literals."""
+    """Return the arguments of a ``def``: names, and defaults that are literals."""
     try:
         body = ast.parse(f"def f{parentheses}: pass").body
         if len(body) != 1 or not isinstance(body[0], ast.FunctionDef):
@@ -244,7 +244,7 @@ def _open(library: Path, again: bool) -> ctypes.CDLL:
     if not again:
         return ctypes.CDLL(str(library))
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        other = Path(folder, library.name)  # the loader takes a path that it knows for loaded
+        other = Path(folder, library.name)  # the loader does not load a known path again
         os.link(library, other)
         return ctypes.CDLL(str(other))
 
@@ -265,7 +265,7 @@ def _bind(name: str, library: Path, specs: list[_Spec], again: bool) -> ModuleTy
 
 
 def _checked(spec: _Spec, types: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Return the parameters of `spec`, which must be as many as `types`, each known."""
+    """Return the parameters of `spec`; raise unless they match `types`, all of known types."""
     parameters = [(None, False) for _ in types] if spec.parameters is None else spec.parameters
     if len(parameters) != len(types):
         raise ValueError(

@@ -16,7 +16,7 @@ def schema(
     mutated: Sequence[int],
     single: bool,
 ) -> str | None:
-    """Return the schema of operator `name`; None when no operator takes an argument of its kind.
+    """Return the schema of operator `name`; None where an argument has a type no operator takes.
 
     >>> schema("scale", ["x", "by"], ["Tensor", "float"], [("x", False), ("by", True, 2)], [], True)
     'scale(Tensor x, *, float by=2.0) -> Tensor'
@@ -28,7 +28,8 @@ def schema(
         _default(type_, parameter[2]) if len(parameter) > 2 else None
         for type_, parameter in zip(types, parameters, strict=True)
     ]
-    # A positional argument without a default, or one that no schema can tell, ends those before it.
+    # Positional arguments before one without a default (or whose default a schema cannot express)
+    # cannot have defaults.
     ends = [i for i, d in enumerate(defaults) if d is None and not parameters[i][1]]
     first = ends[-1] if ends else 0
     parts: list[str] = []
@@ -50,9 +51,9 @@ def schema(
 
 
 def _default(type_: str, value: Any) -> str | None:
-    """`value` in the words of a schema, or None when it has none."""
+    """Return `value` as a schema writes it, or None where a schema cannot."""
     base = type_.removesuffix("?")
-    if "complex" in base:  # which torch 2.13 reads wrongly
+    if "complex" in base:  # torch 2.13 parses complex defaults wrongly
         return None
     if value is None:
         return "None"

@@ -1,11 +1,11 @@
 """C++ Functions under the transforms of torch.func.
 
-The rule is a torch.autograd.Function whose members call those of the C++ struct one by one. What
-`forward` saves is found again among the inputs and outputs of each level of transforms; a tensor
-that is neither travels as one more output that is not differentiable.
+The rule is a torch.autograd.Function whose members call the members of the C++ struct one by one.
+Tensors that `forward` saves are found again among the inputs and outputs of each level of
+transforms; a saved tensor that is neither becomes one more output, which is not differentiable.
 
-Relies on (covered by tests/function/test_function_transforms.py): the names below of
-torch._functorch and torch.autograd.forward_ad.
+Relies on (covered by tests/function/test_function_transforms.py): the names that are imported below
+from torch._functorch and torch.autograd.forward_ad.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _INPUT, _OUTPUT, _CONSTANT = 1, 2, 3
 
 
 class _Tail:
-    """What forward left, behind its outputs; no tensor, so transforms hand it on as it is."""
+    """What forward left in its context: the last output, which transforms pass on unchanged."""
 
     def __init__(self, left: _C.Leftover | Exception, outputs: int, constants: int = 0) -> None:
         self._left, self.outputs, self.constants = left, outputs, constants
@@ -49,10 +49,7 @@ class _Tail:
 
 
 def apply(name: str, call: _C.Call) -> list[torch.Tensor]:
-    """Return the outputs of `call`, as the transforms that are active see them.
-
-    Its nodes have the name of a function: `name`.
-    """
+    """Return the outputs of `call` under the active transforms; its nodes are called `name`."""
     originals = call.tensors
     inputs = list(originals)
     for place in call.mutated:
@@ -62,7 +59,7 @@ def apply(name: str, call: _C.Call) -> list[torch.Tensor]:
     for place, source in enumerate(tail.left.input_of_output if call.mutated else ()):
         if source in call.mutated:
             outputs[place] = originals[source].copy_(outputs[place])
-    for place in tail.non_differentiable:  # which the rule that torch makes for vmap forgets
+    for place in tail.non_differentiable:  # torch's generated vmap rule does not keep the mark
         outputs[place] = outputs[place].detach()
     return outputs
 
@@ -118,9 +115,9 @@ class _Rule(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        # The engine calls this with forward mode off for every level, so that an outer jvp would
-        # lose its tangents without a word (pytorch/pytorch#197867). It is switched on again, with
-        # this level's own tangents taken off what was saved.
+        # The engine calls this method with forward mode off for every level, so that an outer jvp
+        # would silently lose its tangents (pytorch/pytorch#197867). Forward mode is switched on
+        # again, and this level's own tangents are removed from the saved tensors.
         with _set_fwd_grad_enabled(True):
             result = _jvp(ctx, tangents[1:])
         return (*result, *(None for _ in range(ctx.tail.constants)), None)
@@ -140,10 +137,10 @@ def _jvp(ctx: Any, tangents: Sequence[torch.Tensor | None]) -> Sequence[torch.Te
 def _pushed(
     ctx: Any, saved: Sequence[torch.Tensor | None], tangents: Sequence[torch.Tensor | None]
 ) -> Sequence[torch.Tensor | None]:
-    """Push `tangents` forward by backward.
+    """Push `tangents` forward by means of backward.
 
-    The gradient is linear in the vector u that is pulled back, so the derivative of
-    <backward(u), tangents> with respect to u is the Jacobian times the tangents.
+    backward(u) is linear in the vector u, so the derivative of <backward(u), tangents> with respect
+    to u is the Jacobian times the tangents.
     """
     call, left = ctx.call, ctx.tail.left
     pushed = [tangent for tangent in tangents if tangent is not None]
@@ -159,7 +156,7 @@ def _pushed(
 
     def pull(*primals: torch.Tensor) -> tuple[torch.Tensor, ...]:
         grads: list[torch.Tensor | None] = list(zeros)
-        vectors = [primal.clone() for primal in primals]  # which backward may change in place
+        vectors = [primal.clone() for primal in primals]  # backward may change them in place
         for place, vector in zip(places, vectors, strict=True):
             grads[place] = vector
         needs = [tangent is not None for tangent in tangents]
@@ -188,7 +185,7 @@ def _pushed(
 def _asking_grad(
     ctx: Any, saved: Sequence[torch.Tensor | None], needs: Sequence[bool]
 ) -> list[torch.Tensor | None]:
-    """Return `saved` with requires_grad, for backward to ask, as in a plain call."""
+    """Return `saved` with the requires_grad that backward would read in a plain call."""
     level = retrieve_current_functorch_interpreter().level()
     result = list(saved)
     for i, (kind, place) in enumerate(ctx.tail.left.saved):
@@ -200,12 +197,12 @@ def _asking_grad(
 
 
 def _is_true(tensor: torch.Tensor) -> bool:
-    """Return True when an entry is not zero, at any level; False where there is none to read."""
+    """Return True when an entry is not zero, at any level; False where entries cannot be read."""
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         tensor = torch._C._functorch.get_unwrapped(tensor)
     if type(tensor) is not torch.Tensor or tensor.device.type == "meta":
         return False
-    with _disable_current_modes():  # a tracer's business is not what is done here
+    with _disable_current_modes():  # a tracer must not record this
         return bool(tensor.any())
 
 
@@ -217,7 +214,7 @@ def _vmap(
 
     try:
         left: _C.Leftover | Exception = _left_of_a_sample(in_dims[1:], call, inputs)
-    except Exception as error:  # of interest only to a transform that asks what was left
+    except Exception as error:  # raised only if a transform reads `left`
         left = error
     return (*outputs, _Tail(left, len(outputs))), (*out_dims, None)
 
@@ -225,7 +222,7 @@ def _vmap(
 def _left_of_a_sample(
     in_dims: Sequence[int | None], call: _C.Call, inputs: Sequence[torch.Tensor]
 ) -> _C.Leftover:
-    """Learn what forward leaves for backward from the first element of a batch."""
+    """Return what forward leaves for backward, by a call with the first element of the batch."""
     sample = [
         x if dim is None else x.sum(dim) if x.shape[dim] == 0 else x.select(dim, 0)
         for x, dim in zip(inputs, in_dims, strict=True)
@@ -245,9 +242,9 @@ def _is_differentiable(tensor: torch.Tensor) -> bool:
 
 
 def _without_tangent(tensor: torch.Tensor) -> torch.Tensor:
-    """`tensor` without the tangent of the level whose jvp runs.
+    """Return `tensor` without the tangent of the level whose jvp runs.
 
-    _unpack_dual has no batching rule, so levels of vmap above it are taken off and put on again.
+    _unpack_dual has no batching rule, so the levels of vmap above are removed and put back.
     """
     if torch._C._are_functorch_transforms_active():
         interpreter = retrieve_current_functorch_interpreter()

@@ -20,11 +20,12 @@ __all__ = ["LinearOperator", "hessian_operator", "jacobian_operator"]
 class LinearOperator:
     """A Jacobian or Hessian that multiplies vectors and is never built as a matrix.
 
-    `jacobian_operator` and `hessian_operator` make it. A vector is flat: the entries of all inputs
-    (or outputs) one after another, as ``torch.nn.utils.parameters_to_vector`` has them. Products
-    run through the graph of one call of the function, which the operator keeps alive with all that
-    it saved (writing to that is an error at the next product); they have no graph of their own.
-    Threads may share it.
+    `jacobian_operator` and `hessian_operator` make it. A vector is flat: it holds the entries of
+    all inputs (or outputs) one after another, in the order of
+    ``torch.nn.utils.parameters_to_vector``. Products run the engine on the graph of one call of the
+    function, which the operator keeps alive together with its saved tensors; after an in-place
+    change of a saved tensor the next product raises. Products have no graph of their own. Several
+    threads may use one operator.
 
     >>> x = torch.tensor([1.0, 2.0])
     >>> hessian = libgrad.functional.hessian_operator(lambda x: (x**3).sum(), x)
@@ -59,14 +60,14 @@ class LinearOperator:
 
     @property
     def T(self) -> LinearOperator:
-        """The transposed operator, by the same graph; a Hessian is its own."""
+        """The transposed operator, on the same graph; a Hessian is its own transpose."""
         return self if self._bound.is_symmetric else LinearOperator(self._bound.transpose())
 
     def __matmul__(self, other: Any) -> Any:
         """Return the product with a vector (n,), the columns of (n, k), or a nest.
 
-        A nest is grouped as the function's inputs, with a tensor of the shape of each; the product
-        is then grouped as the outputs.
+        A nest is grouped like the function's inputs, with a tensor of the shape of each; the
+        product is then grouped like the outputs.
         """
         if isinstance(other, torch.Tensor):
             return self._bound.matmul(other)
@@ -83,7 +84,7 @@ class LinearOperator:
         return self.T.matvec(u)
 
     def matmat(self, columns: torch.Tensor) -> torch.Tensor:
-        """Return the product with each column of a tensor of shape (n, k), many at once."""
+        """Return the product with each column of a tensor of shape (n, k), in batches."""
         _check_dim("matmat", columns, 2)
         product: torch.Tensor = self._bound.matmul(columns)
         return product
@@ -91,8 +92,8 @@ class LinearOperator:
     def to_scipy(self) -> Any:
         """Return this as a ``scipy.sparse.linalg.LinearOperator``, for SciPy's solvers.
 
-        NumPy arrays go in and come out; with an operator on another device they are copied there
-        and back. Raises ImportError without SciPy, TypeError for a dtype that NumPy has not.
+        It takes and returns NumPy arrays; for an operator on another device they are copied there
+        and back. Raises ImportError without SciPy, and TypeError for a dtype that NumPy lacks.
 
         >>> x = torch.tensor([1.0, 2.0, 3.0])
         >>> hessian = libgrad.functional.hessian_operator(lambda x: (x**3).sum(), x)
@@ -146,10 +147,11 @@ def _check_dim(method: str, tensor: torch.Tensor, dim: int) -> None:
 
 
 def jacobian_operator(func: Callable[..., Any], inputs: Any) -> LinearOperator:
-    """Return the Jacobian of `func` at `inputs` as a linear operator, which is never a matrix.
+    """Return the Jacobian of `func` at `inputs` as a linear operator, without building a matrix.
 
-    `func` is called once. Jᵀu (``J.T @ u``) is one backward, and so is Jv (``J @ v``), as the
-    derivative of Jᵀu in u: that is made and checked at the first Jv, by two backwards more.
+    `func` is called once. Jᵀu (``J.T @ u``) costs one backward, and so does Jv (``J @ v``), the
+    derivative of Jᵀu with respect to u. The first Jv costs two more backwards, which record and
+    check the graph of Jᵀu.
 
     >>> x, y = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
     >>> J = libgrad.functional.jacobian_operator(lambda x, y: x * y, (x, y))
@@ -166,23 +168,25 @@ def jacobian_operator(func: Callable[..., Any], inputs: Any) -> LinearOperator:
             nest of dicts, lists and tuples, for func(nest).
 
     Returns:
-        A `LinearOperator`: a row for each element of the outputs, a column for each of the inputs.
+        A `LinearOperator` with a row for each element of the outputs and a column for each element
+        of the inputs.
 
     Raises:
         TypeError: Something that is not a tensor among the inputs or the outputs.
         ValueError: No inputs.
-        RuntimeError: Inputs and outputs of more than one dtype or device, complex or sparse ones;
-            a call inside a torch.func transform or inference_mode. At the first Jv: a backward
-            that cannot be differentiated.
+        RuntimeError: Inputs and outputs of more than one dtype or device, or complex or sparse; a
+            call inside a torch.func transform or inference_mode. At the first Jv: a backward that
+            cannot be differentiated.
     """
     return LinearOperator(_functional._jacobian_operator(func, inputs))
 
 
 def hessian_operator(func: Callable[..., Any], inputs: Any) -> LinearOperator:
-    """Return the Hessian of `func`, a function of one element, as a linear operator.
+    """Return the Hessian of `func`, which returns one element, as a linear operator.
 
-    `func` is called once and its gradient taken once, with its graph; each product is one backward
-    through both. It is its own transposed, as continuous second derivatives are symmetric.
+    `func` is called once and its gradient is computed once, with its graph; each product costs one
+    backward through both. The operator counts as its own transpose, as continuous second
+    derivatives are symmetric.
 
     >>> params = {"w": torch.tensor([1.0, 2.0]), "b": torch.tensor(3.0)}
     >>> H = libgrad.functional.hessian_operator(lambda p: (p["w"] ** 2).sum() * p["b"], params)
@@ -197,13 +201,13 @@ def hessian_operator(func: Callable[..., Any], inputs: Any) -> LinearOperator:
             nest of dicts, lists and tuples, for func(nest).
 
     Returns:
-        A `LinearOperator`: a row and a column for each element of the inputs.
+        A `LinearOperator` with a row and a column for each element of the inputs.
 
     Raises:
         TypeError: Something that is not a tensor among the inputs or the outputs.
         ValueError: No inputs.
-        RuntimeError: More than one element; inputs of more than one dtype or device, complex or
-            sparse ones; a call inside a torch.func transform or inference_mode.
+        RuntimeError: A value of more than one element; inputs of more than one dtype or device, or
+            complex or sparse; a call inside a torch.func transform or inference_mode.
     """
     return LinearOperator(_functional._hessian_operator(func, inputs))
 

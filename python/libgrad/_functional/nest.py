@@ -22,7 +22,7 @@ def flatten(nest: Any, function: str, what: str) -> tuple[list[torch.Tensor], py
 def flatten_like(
     spec: pytree.TreeSpec, nest: Any, is_tuple: bool, function: str, what: str
 ) -> list[torch.Tensor]:
-    """Return the tensors in `nest`, which is to have the structure `spec`, in its order."""
+    """Return the tensors in `nest`, which must have the structure `spec`, in its order."""
     try:
         leaves: list[Any] = spec.flatten_up_to(nest)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The rows of a matrix over the processes of a group, by torch.distributed; for the binding."""
+"""A matrix whose rows are shared among the processes of a group; called by the binding."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ __all__ = ["matrix"]
 
 
 def matrix(make: Callable[[], Any], function: str, group: Any) -> Any:
-    """Return the matrix of the rows that `make` gives, of which each rank computes its part.
+    """Return the matrix of the rows that `make` returns; each rank computes its part of them.
 
-    Before rows are exchanged the ranks tell one another how it went: where one has failed, it
-    raises its own error and the others a RuntimeError that names it, so that none waits for it.
+    Before rows are exchanged the ranks tell one another whether they failed. A rank that failed
+    raises its own error, and the others raise a RuntimeError that names it, so that no rank waits
+    forever.
     """
     rank, size = _place(function, group)
     failure, rows, part = None, None, []
@@ -46,7 +47,7 @@ def matrix(make: Callable[[], Any], function: str, group: Any) -> Any:
 
 
 def _place(function: str, group: Any) -> tuple[int, int]:
-    """Return this process's rank in `group`, and how many there are."""
+    """Return this process's rank in `group`, and the number of ranks."""
     if not dist.is_available() or not dist.is_initialized():
         raise ValueError(
             f"{function}: group was given, but torch.distributed is not initialized; call "
@@ -67,13 +68,13 @@ def _place(function: str, group: Any) -> tuple[int, int]:
 
 
 def _is_no_member(group: Any) -> bool:
-    """Tell what ``torch.distributed.new_group`` gives to processes that are left out."""
+    """Return whether `group` is what ``torch.distributed.new_group`` returns to non-members."""
     left_out = dist.GroupMember.NON_GROUP_MEMBER
     return type(group) is type(left_out) and bool(group == left_out)
 
 
 def _carrier(tensor: torch.Tensor, group: Any) -> torch.device:
-    """Return the device on which the group's backend can exchange what is in `tensor`."""
+    """Return the device on which the group's backend can exchange the numbers of `tensor`."""
     backend = dist.get_backend(group)
     if backend in {"gloo", "mpi"}:
         return torch.device("cpu")
@@ -83,7 +84,7 @@ def _carrier(tensor: torch.Tensor, group: Any) -> torch.device:
 
 
 def _gathered(part: torch.Tensor, size: int, group: Any) -> torch.Tensor:
-    """Return the parts of all ranks one after another, as bytes: backends know few dtypes."""
+    """Return the parts of all ranks joined; they are sent as bytes: backends know few dtypes."""
     shape = (size * part.shape[0], *part.shape[1:])
     if part.numel() == 0:
         return part.new_empty(shape)

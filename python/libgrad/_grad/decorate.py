@@ -19,9 +19,9 @@ class Guard(Protocol):
 
 
 def decorate(guard: Callable[[], Guard], function: F) -> F:
-    """Return `function` with a guard around all that its body does, and nothing else.
+    """Return `function` with a guard around the code of its body, and no other code.
 
-    Generators and coroutines are guarded step by step: what runs between the steps is not.
+    Generators and coroutines are guarded step by step: code that runs between steps is not guarded.
     """
     if inspect.isclass(function):
         raise TypeError(
@@ -74,7 +74,7 @@ def decorate(guard: Callable[[], Guard], function: F) -> F:
 
 
 def _guarded(guard: Callable[[], Guard], steps: Any) -> Generator[Any, Any, Any]:
-    """Run a generator (or what a coroutine awaits), each of its steps inside a new guard."""
+    """Run a generator (or the iterator of an awaitable), each step inside a new guard."""
     advance: Callable[[], Any] = functools.partial(next, steps)
     while True:
         try:
@@ -100,5 +100,5 @@ def _guarded(guard: Callable[[], Guard], steps: Any) -> Generator[Any, Any, Any]
 
 @types.coroutine
 def _awaited(guard: Callable[[], Guard], awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
-    """Await with each step inside a new guard."""
+    """Await `awaitable`, each step inside a new guard."""
     return (yield from _guarded(guard, awaitable.__await__()))

@@ -14,11 +14,11 @@ from .decorate import F, Guard, decorate
 __all__ = ["detect_anomaly", "enable_grad", "inference_mode", "no_grad", "set_grad_enabled"]
 
 
-_alive: set[_Mode] = set()  # those entered and not left: dropping one does not leave it
+_alive: set[_Mode] = set()  # modes that were entered and not left: dropping one must not leave it
 
 
 def _grad_mode(enabled: bool) -> Guard:
-    """Return LibTorch's guard; torch's own while a TorchFunctionMode wants to see the switch."""
+    """Return LibTorch's guard, or torch's while a TorchFunctionMode has to see the switch."""
     if _C.is_torch_function_mode_enabled():
         seen: Any = torch.enable_grad() if enabled else torch.no_grad()
         return seen  # type: ignore[no-any-return]
@@ -28,12 +28,12 @@ def _grad_mode(enabled: bool) -> Guard:
 class _Mode:
     """A mode that holds inside ``with``, and whenever a decorated function runs.
 
-    One object may be entered inside itself and by many threads; leaving undoes one level.
+    One object may be entered inside itself and by several threads; leaving undoes one level.
     """
 
     def __init__(self) -> None:
-        # takes no argument: here, and not below, so that types are told by __new__ there
-        self._entered: list[tuple[int, Guard]] = []  # by which threads, outermost first
+        # no argument here: type checkers read the arguments of subclasses from their __new__
+        self._entered: list[tuple[int, Guard]] = []  # (thread, guard), outermost first
 
     def _guard(self) -> Guard:
         """Return a new guard of LibTorch's, to be entered once."""
@@ -66,7 +66,7 @@ def _check_bool(value: object, function: str, argument: str) -> None:
 
 
 class _NoArgumentMode(_Mode):
-    """A mode that decorates with or without parentheses."""
+    """A mode whose decorator may be written with or without parentheses."""
 
     @overload
     def __new__(cls, function: F) -> F: ...  # type: ignore[misc]
@@ -83,9 +83,9 @@ class _NoArgumentMode(_Mode):
 class no_grad(_NoArgumentMode):
     """Record nothing: results do not require grad, whatever they are computed from.
 
-    It holds for the calling thread, inside ``with`` or in a decorated function (also a
-    generator, a coroutine or an async generator), and is undone on every way out. It is
-    torch.no_grad, by LibTorch's ``at::AutoGradMode``.
+    The mode holds for the calling thread, inside ``with`` or in a decorated function (also a
+    generator, a coroutine or an async generator), and ends with the block, also by an exception.
+    It is torch.no_grad, by LibTorch's ``at::AutoGradMode``.
 
     >>> x = torch.ones(2, requires_grad=True)
     >>> with libgrad.no_grad():
@@ -120,8 +120,9 @@ class enable_grad(_NoArgumentMode):
 class set_grad_enabled(_Mode):
     """Record or do not, by `mode`: at once, or for a ``with`` block, or for a function.
 
-    As a plain call it holds until it is called again; as a context manager or a decorator it
-    is undone on every way out. It is torch.set_grad_enabled, for the calling thread.
+    As a plain call it holds until the next call; as a context manager or a decorator it ends with
+    the block or the function, also by an exception. It is torch.set_grad_enabled, for the calling
+    thread.
 
     >>> x = torch.ones(2, requires_grad=True)
     >>> with libgrad.set_grad_enabled(False):
@@ -162,7 +163,7 @@ class set_grad_enabled(_Mode):
 
 
 class _ArgumentMode(_Mode):
-    """A mode of one bool; apart from `inference_mode`, whose type is told by its __new__."""
+    """A mode of one bool; a base of `inference_mode`, so that type checkers read its __new__."""
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__()
@@ -170,10 +171,10 @@ class _ArgumentMode(_Mode):
 
 
 class inference_mode(_ArgumentMode):
-    """Record nothing and track no versions, for results that will never meet autograd.
+    """Record nothing and track no versions, for results that autograd will never use.
 
-    It is torch.inference_mode, by LibTorch's ``c10::InferenceMode``: faster than `no_grad`,
-    and tensors made in it cannot be saved for a backward later. For the calling thread.
+    It is torch.inference_mode, by LibTorch's ``c10::InferenceMode``, for the calling thread. It is
+    faster than `no_grad`, but tensors made in it cannot be saved for a backward later.
 
     >>> with libgrad.inference_mode():
     ...     y = torch.ones(2) * 2
@@ -181,7 +182,8 @@ class inference_mode(_ArgumentMode):
     True
 
     Args:
-        mode: True to enter the mode, False to leave it inside; or the function to decorate.
+        mode: True to enter the mode, False to leave it inside the block; or the function to
+            decorate.
     """
 
     @overload
@@ -203,9 +205,9 @@ class inference_mode(_ArgumentMode):
 class detect_anomaly(_Mode):
     """Find the forward operation behind a backward that fails or makes a NaN.
 
-    The forward must run inside it too. It is torch.autograd.detect_anomaly, which also warns;
-    unlike the other modes LibTorch keeps it for the whole process, all threads at once, and it
-    slows everything down: for debugging only.
+    The forward must run inside the mode, too. It is torch.autograd.detect_anomaly, which also
+    warns. Unlike the other modes it holds for all threads of the process, and it slows everything
+    down: use it only for debugging.
 
     >>> x = torch.tensor(0.0, requires_grad=True)
     >>> with warnings.catch_warnings(), libgrad.detect_anomaly():

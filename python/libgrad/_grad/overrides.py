@@ -1,4 +1,4 @@
-"""Calls of `grad` and `backward` that __torch_function__ may want."""
+"""Calls of `grad` and `backward` whose arguments may override them by __torch_function__."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def grad(
     is_grads_batched: Any,
     materialize_grads: Any,
 ) -> Any:
-    """Offer a call of `libgrad.grad` to its operands; run it when they decline."""
+    """Offer a call of `libgrad.grad` to __torch_function__ of its operands, or run it."""
     outputs, flat = _operands(outputs), _operands(inputs)
     options = {
         "grad_outputs": grad_outputs,
@@ -52,7 +52,7 @@ def grad(
 def backward(
     tensors: Any, grad_tensors: Any, retain_graph: Any, create_graph: Any, inputs: Any
 ) -> None:
-    """Offer a call of `libgrad.backward` to its operands; run it when they decline."""
+    """Offer a call of `libgrad.backward` to __torch_function__ of its operands, or run it."""
     tensors = _operands(tensors)
     options = {
         "grad_tensors": grad_tensors,

@@ -1,1 +1,1 @@
-"""The graph as data: snapshots, nodes, where they come from, who keeps them."""
+"""The graph as data: snapshots, nodes, their origins, and what keeps them alive."""

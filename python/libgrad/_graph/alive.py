@@ -1,4 +1,4 @@
-"""`alive`: which graphs there are, and the variables that keep them."""
+"""`alive`: the graphs that are alive, and the variables that keep them alive."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .referrers import Holder, holders_of
 __all__ = ["AliveGraph", "AliveGraphs", "Holder", "alive"]
 
 
-_End = Tensor | Node  # what keeps a graph: a tensor that was computed, or what made it
+_End = Tensor | Node  # an object that keeps a graph alive: a computed tensor, or its node
 
 
 @immutable
 @dataclass(frozen=True)
 class AliveGraph:
-    """A graph that somebody holds by the tensor at its end, or by its node.
+    """A graph that is held by the tensor at its end, or by the tensor's node.
 
     Attributes:
-        name: The node that made the tensor, ``"AddBackward0"``.
-        shape: Of the tensor.
-        nodes: How many nodes the graph has.
-        nbytes: What its nodes saved, in bytes, each storage counted once.
-        exclusive_nbytes: What of these is free when the graph goes.
-        holders: The names that lead to the tensor or its node, and how many references of C++
-            there are; none when only a reference cycle holds it, or what the interpreter does not
+        name: The node that made the tensor, such as ``"AddBackward0"``.
+        shape: The shape of the tensor.
+        nodes: The number of nodes in the graph.
+        nbytes: The bytes that the graph's nodes saved, each storage counted once.
+        exclusive_nbytes: The part of these bytes that is freed when the graph is freed.
+        holders: The names that lead to the tensor or its node, and the number of C++ references.
+            Empty when only a reference cycle holds it, or an object that the interpreter does not
             show.
     """
 
@@ -52,7 +52,7 @@ class AliveGraph:
 
 @immutable
 class AliveGraphs(tuple[AliveGraph, ...]):
-    """What `alive` found; as text, a line for each graph."""
+    """The graphs that `alive` found; as text, a few lines for each graph."""
 
     __slots__ = ()
 
@@ -61,13 +61,13 @@ class AliveGraphs(tuple[AliveGraph, ...]):
 
 
 def alive() -> AliveGraphs:
-    """Return the graphs that are alive, the largest first, and who holds them.
+    """Return the graphs that are alive, the largest first, and what holds them.
 
-    A graph inside another one is not listed: of ``h = f(x)`` and ``loss = g(h)`` only that of
-    `loss` is. Seen are the tensors at their ends and their ``grad_fn``, and the names that lead to
-    these: globals, locals of all threads' running frames, of suspended generators and of
-    tracebacks, closures, attributes, and what containers lead to from there. References of C++
-    are counted. A graph that Python has no object of is not seen.
+    A graph inside another graph is not listed: of ``h = f(x)`` and ``loss = g(h)`` only the graph
+    of `loss` is. The tensors at the ends of graphs and their ``grad_fn`` are found, and the names
+    that lead to them: globals, locals of all threads' running frames, of suspended generators and
+    of tracebacks, closures, attributes, and containers in these. C++ references are counted. A
+    graph of which Python has no object is not found.
 
     >>> w = torch.ones(3, requires_grad=True)
     >>> total = torch.zeros(())
@@ -106,14 +106,14 @@ def _shape(root: Tensor | GradientEdge, graph: Graph) -> tuple[int, ...]:
 
 
 def ends_of_graphs() -> list[_End]:
-    """Return all there are; nothing is called of objects that only look like tensors."""
+    """Return all computed tensors and nodes; calls no code of objects that only resemble them."""
     return _C.with_graph(gc.get_objects())
 
 
 def _holders(
     kept: list[_End], names: dict[int, list[Holder]], ends: list[list[_End]]
 ) -> tuple[Holder, ...]:
-    """Return the names of `kept`, each once, and the references of C++ to `ends`."""
+    """Return the names of `kept`, each once, and the number of C++ references to `ends`."""
     found = {holder: None for end in kept for holder in names.get(id(end), ())}
     count = sum(map(_C.references_of_cpp, ends))
     of_cpp = [Holder(f"{count} reference{'s' * (count > 1)}", "C++")] if count else []

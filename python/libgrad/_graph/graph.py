@@ -1,4 +1,4 @@
-"""`graph`: what stands behind tensors, as plain data from libgrad/graph.h."""
+"""`graph`: the graph behind tensors as plain data, by libgrad/graph.h."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["Graph", "graph"]
 def graph(*tensors: Tensor | GradientEdge, params: Params | None = None) -> Graph:
     """Return the graph behind `tensors`, and all that its nodes saved, as plain data.
 
-    The snapshot keeps nothing alive and changes nothing: no hook runs, nothing is unpacked, no
-    version moves. Its entries are made into Python objects when they are read.
+    The snapshot keeps nothing alive, and taking it changes nothing: no hook runs, no saved tensor
+    is unpacked, no version changes. Its entries become Python objects when they are read.
 
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> g = libgrad.graph((x * x.exp()).sum(), params={"x": x})
@@ -32,7 +32,7 @@ def graph(*tensors: Tensor | GradientEdge, params: Params | None = None) -> Grap
     >>> g.nodes[1].saved[0]
     SavedTensor(other, float32 [2], 8 bytes)
 
-    No backward may run on the graph meanwhile, in another thread.
+    No other thread may run backward on the graph meanwhile.
 
     Args:
         tensors: Where the graph starts: tensors that require grad, or GradientEdges.
@@ -68,7 +68,7 @@ _PARTS: tuple[Any, ...] = (
     _C.GraphStorage,
     _C.SavedTensor,
 )
-_ANSWERS = (  # a type, what an instance is, and what to keep of it where it cannot be pickled
+_ANSWERS = (  # a type, what an instance is, and what to keep instead, since it cannot be pickled
     (_C.GraphDiff, "a difference", "keep its report, str(diff), or its lists"),
     (_C.ChangedNode, "an entry of a difference", "keep its before, after and what"),
     (_C.GraphPlan, "a plan", "keep its report, str(plan), or the numbers of its steps"),

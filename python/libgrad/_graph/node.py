@@ -1,4 +1,4 @@
-"""`node` and `print_graph`: a node of the living graph, and the graph as a tree."""
+"""`node` and `print_graph`: a node of a live graph, and the graph as a tree."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def _check_tensor(value: object, function: str, what: str) -> None:
 def node(tensor: Tensor) -> Node:
     """Return the node of the graph that made `tensor`, or that accumulates into a leaf.
 
-    A `Node` is a plain value: equal and hashed by the node it stands for, which it keeps alive
-    together with everything behind it. Walking it costs no recursion, however deep the graph.
+    A `Node` is a plain value, compared and hashed by the node it stands for. It keeps that node
+    alive, together with everything behind it. Walking a graph needs no recursion, however deep it
+    is.
 
     >>> x = torch.tensor(2.0, requires_grad=True)
     >>> y = torch.tensor(3.0, requires_grad=True)
@@ -56,9 +57,9 @@ def print_graph(
     max_depth: int = 32,
     file: TextIO | None = None,
 ) -> None:
-    """Print the graph behind `tensor` as a tree: it on top, leaves at the ends.
+    """Print the graph behind `tensor` as a tree: its node on top, leaves at the ends.
 
-    Below each node stand those that its gradients go to, each with the dtype and shape of the
+    Below each node are the nodes that its gradients go to, each with the dtype and shape of the
     gradient. A node that is reached twice is drawn once.
 
     >>> x = torch.tensor(2.0, requires_grad=True)
@@ -72,10 +73,10 @@ def print_graph(
         └── AccumulateGrad  y: float32 []
 
     Args:
-        tensor: What to start from; it must require grad.
+        tensor: The tensor to start from; it must require grad.
         params: Names of leaves, such as ``dict(model.named_parameters())``.
-        max_depth: How many levels are drawn below the first.
-        file: Where to print; standard output by default.
+        max_depth: The number of levels that are drawn below the first.
+        file: The file to print to; standard output by default.
 
     Raises:
         RuntimeError: `tensor` does not require grad.

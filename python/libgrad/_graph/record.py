@@ -1,4 +1,4 @@
-"""`record`: nodes that know their operator, source line and module."""
+"""`record`: records the operator, source line and module of each new node."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .. import _C
 
 __all__ = ["record"]
 
-LIBRARIES = (  # folders of code that is not the user's; a node's line is outside of them
+LIBRARIES = (  # folders of code that is not the user's; a node's line is outside these
     *(f"{Path(file).parent}/" for file in (torch.__file__, _C.__file__) if file),
-    f"{Path(__file__).parents[1]}/",  # in an editable install not the extension's folder
+    f"{Path(__file__).parents[1]}/",  # an editable install has the extension in another folder
 )
 
 
 class _Names:
-    """Numbers of the paths of a module and its submodules: "encoder.layers.0"."""
+    """The numbers of the paths, such as "encoder.layers.0", of a module and its submodules."""
 
     def __init__(self, root: Module, prefix: str) -> None:
         self.prefix = prefix
@@ -39,16 +39,16 @@ class _Names:
 
 
 class _Thread(threading.local):
-    """What one thread has running."""
+    """The records and the running modules of one thread."""
 
     def __init__(self) -> None:
         self.records = 0
-        self.running: list[_Names] | None = None  # modules, by what names them; while recording
-        self.known: dict[tuple[int, str], _Names] = {}  # of modules called from outside of theirs
-        self.ran: deque[tuple[str, weakref.ref[Module]]] = deque(maxlen=64)  # these; kept on
+        self.running: list[_Names] | None = None  # for each running module; None: no record
+        self.known: dict[tuple[int, str], _Names] = {}  # of outermost modules, by id and prefix
+        self.ran: deque[tuple[str, weakref.ref[Module]]] = deque(maxlen=64)  # outermost; kept
 
     def root(self, module: Module) -> _Names:
-        """Return names for a module that is called, but not as a submodule of the one around."""
+        """Return names for a called module that is no submodule of the module that calls it."""
         prefix = self.running[-1].join(f"({type(module).__name__})") if self.running else ""
         names = self.known.get((id(module), prefix))
         if names is None or names.numbers[id(module)][0]() is not module:
@@ -61,7 +61,7 @@ _thread = _Thread()
 
 
 def named_parameters_of_modules_that_ran() -> list[tuple[str, Tensor]]:
-    """Return parameters and buffers of those that this thread has called under `record`."""
+    """Return parameters and buffers of the modules that this thread called under `record`."""
     named: list[tuple[str, Tensor]] = []
     for prefix, reference in _thread.ran:
         if (module := reference()) is not None:
@@ -71,12 +71,12 @@ def named_parameters_of_modules_that_ran() -> list[tuple[str, Tensor]]:
 
 
 def set_libraries() -> None:
-    """Tell the extension where the code is below which the user's line is."""
+    """Tell the extension which folders hold library code, so that it finds the user's line."""
     _C.set_libraries(LIBRARIES)
 
 
 def _watched(call_of_torch: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a Module.__call__ that tells of modules; global hooks of torch.nn cost twice that."""
+    """Return a Module.__call__ that reports modules; torch.nn's global hooks cost twice as much."""
 
     def __call__(self: Module, *args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling() or (running := _thread.running) is None:
@@ -98,12 +98,12 @@ def _watched(call_of_torch: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _lock = threading.Lock()
-_records = 0  # of all threads
-_calls: list[Callable[..., Any]] = []  # of Module: before, and while somebody records
+_records = 0  # the number of records in all threads
+_calls: list[Callable[..., Any]] = []  # Module.__call__, and the one in its place while recording
 
 
 def _watch_modules(by: int) -> None:
-    """Count those who record, and watch the calls of modules while there are some."""
+    """Change the number of records, and watch the calls of modules while there are any."""
     global _records
     with _lock:
         _records += by
@@ -113,17 +113,18 @@ def _watch_modules(by: int) -> None:
         elif not _records:
             before, watched = _calls
             _calls.clear()
-            if Module.__call__ is watched:  # else somebody's own calls it: it does no more then
+            if Module.__call__ is watched:  # else another wrapper calls it, which then does no harm
                 Module.__call__ = before  # type: ignore[method-assign]
 
 
 class record:
-    """Inside ``with``, nodes that this thread makes know where they come from.
+    """Inside ``with``, record where each node that this thread makes comes from.
 
-    A `graph` taken inside, or afterwards until the next `record` begins, has at each node the
-    operator (``"aten::addmm"``), the file and line of the innermost call outside of torch, and the
-    path of the module that was running, from the outermost one on. Nodes that backward makes
-    (``create_graph``) are seen, too; other threads are not. Nothing of the graph is kept alive.
+    A `graph` taken inside, or afterwards until the next `record` begins, has for each node the
+    operator (``"aten::addmm"``), the file and line of the innermost call outside torch, and the
+    path of the module that was running, from the outermost module on. Nodes that backward makes
+    (``create_graph``) are recorded, too; those of other threads are not. Nothing of the graph is
+    kept alive.
 
     >>> layer = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh())
     >>> with libgrad.record():
@@ -135,7 +136,7 @@ class record:
     Raises:
         RuntimeError: Left without having been entered, or by another thread than entered it.
 
-    Source: at::RecordFunction's callbacks, as torch.profiler has them.
+    Source: at::RecordFunction's callbacks, which torch.profiler uses, too.
     """
 
     def __init__(self) -> None:

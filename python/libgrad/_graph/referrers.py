@@ -17,10 +17,10 @@ from .._results import immutable
 
 __all__ = ["Holder", "holders_of"]
 
-_DEPTH = 6  # containers inside each other, between a name and an object
-_OF_EACH = 64  # tensors in one container, of which more are not told apart
+_DEPTH = 6  # the largest number of nested containers between a name and an object
+_OF_EACH = 64  # the largest number of paths that are followed on from one container
 
-_Step = str | Callable[[str], str]  # what goes in front of a way, or makes another one of it
+_Step = str | Callable[[str], str]  # a prefix of a path, or a function that changes the path
 
 
 @immutable
@@ -29,8 +29,8 @@ class Holder:
     """A name that leads to a tensor.
 
     Attributes:
-        path: The way from it: ``"loss_sum"``, ``"trainer.history[3]"``.
-        where: Whose name it is: ``"global of __main__"``, ``"local of train, train.py:12"``.
+        path: The path from the name to the tensor: ``"loss_sum"``, ``"trainer.history[3]"``.
+        where: The scope of the name: ``"global of __main__"``, ``"local of train, train.py:12"``.
     """
 
     path: str
@@ -41,7 +41,7 @@ class Holder:
 
 
 def holders_of(objects: list[Any]) -> dict[int, list[Holder]]:
-    """Return by id the names that lead to each of `objects`, the shortest ways first."""
+    """Return, by id, the names that lead to each of `objects`, the shortest paths first."""
     search = _Search()
     found: dict[int, list[Holder]] = defaultdict(list)
     level = [(thing, id(thing), "") for thing in objects]
@@ -52,7 +52,7 @@ def holders_of(objects: list[Any]) -> dict[int, list[Holder]]:
 
 
 def _frames() -> Iterator[types.FrameType]:
-    """Yield the running frames of all threads, but not this module's."""
+    """Yield the running frames of all threads, except libgrad's."""
     for innermost in sys._current_frames().values():
         frame: types.FrameType | None = innermost
         while frame is not None:
@@ -79,29 +79,29 @@ def _where(frame: types.FrameType, kind: str = "local") -> str:
 
 
 class _Search:
-    """One search; it steps from objects to what refers to them."""
+    """A search that steps from objects to the objects that refer to them."""
 
     def __init__(self) -> None:
         self.depth = 0
-        self.modules: dict[int, str] = {}  # by their dicts; of a module's names the first
+        self.modules: dict[int, str] = {}  # names by the ids of modules' dicts; the first name
         for name, module in list(sys.modules.items()):
             if issubclass(type(module), types.ModuleType):
                 self.modules.setdefault(id(object.__getattribute__(module, "__dict__")), name)
         self.skip = {id(self.__dict__), id(self.modules)}
         self.seen: set[int] = set()
-        self.names: dict[int, list[tuple[str, str]]] = defaultdict(list)  # of frames' locals
+        self.names: dict[int, list[tuple[str, str]]] = defaultdict(list)  # locals by id of value
         for frame in _frames():
             self.modules.setdefault(id(frame.f_globals), frame.f_globals.get("__name__", "?"))
-            if frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # others' locals are a dict
+            if frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # else the locals are a real dict
                 for name, value in _locals(frame).items():
                     self.names[id(value)].append((name, _where(frame)))
 
     def outwards(
         self, level: list[tuple[Any, int, str]], found: dict[int, list[Holder]]
     ) -> list[tuple[Any, int, str]]:
-        """Note the names of the objects of `level`; return what holds them, with ways.
+        """Note the names of the objects in `level`; return the objects that refer to these.
 
-        An entry is an object, the id of the one that is looked for, and the way to it.
+        An entry is an object, the id of the object that is searched for, and the path to it.
         """
         self.depth += 1
         ways: dict[int, list[tuple[int, str]]] = defaultdict(list)
@@ -126,9 +126,9 @@ class _Search:
         return following
 
     def _uses(self, holder: Any, of: Iterable[int]) -> Iterator[tuple[_Step, str, Any]]:
-        """Yield (step, where, object) for each use that `holder` makes of the objects `of`.
+        """Yield (step, where, object) for each reference of `holder` to one of the objects `of`.
 
-        Nothing of the holder's own class is called: it may do, and raise, what it likes.
+        No method of the holder's own class is called: it could do or raise anything.
         """
         kind = type(holder)
         for sequence in (list, tuple, deque):
@@ -164,7 +164,7 @@ class _Search:
 
 
 def _of_frame(holder: Any, of: Iterable[int]) -> Iterator[tuple[_Step, str, Any]]:
-    """Yield uses by a frame that does not run: of a traceback, or of what is suspended."""
+    """Yield references of a frame that does not run: of a traceback or a suspended generator."""
     kept = type(holder) is types.FrameType
     frame = holder if kept else getattr(holder, "gi_frame", None) or holder.cr_frame
     what = "local, kept by a traceback," if kept else "local of a suspended generator:"
@@ -174,7 +174,7 @@ def _of_frame(holder: Any, of: Iterable[int]) -> Iterator[tuple[_Step, str, Any]
 
 
 def _attribute(way: str) -> str:
-    """Return the way from an object, for the way from the dict of its attributes."""
+    """Return the path from an object, given the path from the dict of its attributes."""
     return re.sub(r"^\['(\w+)'\]", r".\1", way)
 
 
@@ -182,7 +182,7 @@ def _of_function(
     function: types.FunctionType, of: Iterable[int]
 ) -> Iterator[tuple[_Step, str, Any]]:
     closure = function.__closure__
-    if id(closure) in of:  # a way to it is "[2]..."
+    if id(closure) in of:  # a path from the closure is "[2]..."
         names = function.__code__.co_freevars
         yield (
             lambda way: re.sub(r"^\[(\d+)\]", lambda found: names[int(found[1])], way),
@@ -195,7 +195,7 @@ def _of_function(
 
 
 def _of_object(holder: Any, of: Iterable[int]) -> Iterator[tuple[_Step, str, Any]]:
-    """Yield uses by attributes (an object's dict may be no object of its own), else by contents."""
+    """Yield references by attributes (the dict of an object may be implicit), else by contents."""
     try:
         attributes = object.__getattribute__(holder, "__dict__")
     except AttributeError:

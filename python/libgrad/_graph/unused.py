@@ -1,4 +1,4 @@
-"""`Graph.unused`: parameters without gradient, from libgrad/unused.h."""
+"""`Graph.unused`: parameters without gradient, by libgrad/unused.h."""
 
 from __future__ import annotations
 

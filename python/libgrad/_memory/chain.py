@@ -1,4 +1,4 @@
-"""`checkpoint_optimal`: a chain with the best checkpoints for some memory; by libgrad/chain.h."""
+"""`checkpoint_optimal`: a chain with the best checkpoints for given memory; by libgrad/chain.h."""
 
 from __future__ import annotations
 
@@ -27,48 +27,48 @@ def checkpoint_optimal(
     costs: ChainCosts | None = None,
     preserve_rng_state: bool = True,
 ) -> Tensor:
-    """Run `functions`, one after the other, with the best schedule of checkpoints for some memory.
+    """Run `functions`, one after the other, with the best schedule of checkpoints for given memory.
 
-    With `slots`, at most so many of the functions' inputs, besides `input`, are kept at a time, and
-    what one function saves. Of all schedules for that memory this has the fewest runs, if each
-    function takes the same time: of 64 functions 264 with 3 slots, 220 with 5, 179 with 10, and
-    127, each but the last twice, with 63.
+    With `slots`, at most that many inputs of functions, besides `input`, are kept at a time, and
+    the saved tensors of one function. Of all schedules for that memory this one has the fewest
+    runs, if all functions take the same time: 64 functions run 264 times with 3 slots, 220 times
+    with 5, 179 with 10, and 127 (each but the last twice) with 63.
 
     >>> model = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(16)])
     >>> x = torch.ones(2, 4, requires_grad=True)
     >>> y = libgrad.checkpoint_optimal(model, x, slots=3)
     >>> y.sum().backward()
 
-    With `budget_bytes`, all that the chain allocates in forward and backward stays within so many
-    bytes: checkpoints, saved tensors, gradients on their way, work space, and the output with its
-    gradient, on the device of `input`; not the ``.grad`` of parameters. Of all schedules of
-    checkpoints inside of each other that fit, this takes the least time, by the functions' costs.
+    With `budget_bytes`, all memory that the chain allocates in forward and backward on the device
+    of `input` stays within that many bytes: checkpoints, saved tensors, pending gradients, work
+    space, and the output with its gradient, but not the ``.grad`` of parameters. Of all schedules
+    of nested checkpoints that fit, this one takes the least time, by the functions' costs.
 
     >>> y = libgrad.checkpoint_optimal(model, x, budget_bytes=400)
     >>> costs = libgrad.measure_chain(model, x)  # once for many runs
     >>> y = libgrad.checkpoint_optimal(model, x, budget_bytes=400, costs=costs)
     >>> y.sum().backward()
 
-    The budget holds while functions need what they needed when they were measured, for a backward
-    that does not keep the graph, and for what is seen by hooks on saved tensors.
+    The budget holds if functions need as much memory as when they were measured, for a backward
+    that does not keep the graph, and for tensors that hooks on saved tensors can see.
 
     Args:
         functions: A Sequential, or callables that each take a tensor and return one; with
-            `budget_bytes` up to 200.
-        input: Of the first.
-        slots: How many inputs to keep.
-        budget_bytes: How much memory to take.
-        costs: Of the functions, for `budget_bytes`; None measures them, each time. Inside another
-            checkpoint they must be given: what runs again needs the same schedule.
+            `budget_bytes` at most 200.
+        input: The input of the first function.
+        slots: The number of inputs to keep.
+        budget_bytes: The memory that the chain may take.
+        costs: The costs of the functions, for `budget_bytes`; None measures them in each call.
+            Inside another checkpoint costs must be given: a rerun needs the same schedule.
         preserve_rng_state: As in `checkpoint`.
 
     Raises:
         RuntimeError: As `checkpoint`, and as `measure_chain`; more than 1,000 functions and no
             slot.
         TypeError: A function returned no tensor, or an argument has another type.
-        ValueError: There is no function; `slots` is negative; `budget_bytes` is too small, and the
-            error says what would do; neither of them is given, or both; `costs` are of another
-            number of functions, or without `budget_bytes`.
+        ValueError: There is no function; `slots` is negative; `budget_bytes` is too small (the
+            error says how much is needed); neither or both of the two are given; `costs` are of
+            another number of functions, or are given without `budget_bytes`.
 
     Source: Griewank and Walther 2000, Algorithm 799: Revolve; Beaumont et al. 2019, Optimal
     checkpointing for heterogeneous chains: how to train deep neural networks with limited memory.
@@ -100,10 +100,10 @@ def measure_chain(
 ) -> ChainCosts:
     """Return what each of `functions` costs; each takes what the one before it returns.
 
-    Each runs forward twice, one run to get warm, and backward once, alone. Nothing of the program
-    changes by that: gradients go nowhere, hooks on parameters are not called, and random numbers go
-    on as if there had been none. What functions themselves change, such as the statistics of
-    BatchNorm, they change here, too; their input they must not change.
+    Each function alone runs forward twice, the first time to warm up, and backward once. The
+    program does not change: gradients are dropped, hooks on parameters are not called, and the
+    random generators continue as if nothing had run. State that functions change themselves, such
+    as the statistics of BatchNorm, changes here, too. Functions must not change their input.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(8, 64), torch.nn.Tanh(), torch.nn.Linear(64, 8))
     >>> costs = libgrad.measure_chain(model, torch.ones(2, 8, requires_grad=True))
@@ -114,8 +114,8 @@ def measure_chain(
 
     Args:
         functions: A Sequential, or callables that each take a tensor and return one.
-        input: Of the first.
-        preserve_rng_state: Put the random generators back, of the CPU and of `input`'s device.
+        input: The input of the first function.
+        preserve_rng_state: Restore the random generators of the CPU and of the device of `input`.
 
     Raises:
         RuntimeError: While a profiler is on, in inference mode, in a transform of torch.func.

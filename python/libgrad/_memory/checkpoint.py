@@ -1,4 +1,4 @@
-"""`checkpoint`: forward again, instead of keeping what it saved; by libgrad/checkpoint.h."""
+"""`checkpoint`: recomputes saved tensors instead of keeping them; by libgrad/checkpoint.h."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def checkpoint(
     offload: Sequence[str] = (),
     **kwargs: Any,
 ) -> T:
-    """Return ``function(*args, **kwargs)``, whose graph keeps its inputs alone.
+    """Return ``function(*args, **kwargs)``, whose graph keeps nothing but its inputs.
 
-    What `function` saves for backward is not kept: backward runs `function` again, and has it then.
-    It works with grad, for backward of backward, for a graph that is kept and run again, and inside
-    another checkpoint. Random numbers, autocast and the default device are those of forward;
-    gradients are the same bits as without checkpoint.
+    Tensors that `function` saves for backward are not kept: backward runs `function` again to
+    recompute them. This works with `grad`, for double backward, for a retained graph that runs
+    again, and inside another checkpoint. The rerun has the random numbers, autocast and default
+    device of forward; gradients are equal bit for bit to those without checkpoint.
 
     >>> layer = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Dropout(0.5))
     >>> x = torch.ones(2, 4, requires_grad=True)
@@ -48,28 +48,29 @@ def checkpoint(
 
     Args:
         function: Must do the same each time, and must not change its inputs.
-        args: For `function`. Tensors among them are kept as saved tensors are: it is an error of
-            backward when they were changed in place.
-        use_reentrant: True takes torch's other implementation, as it is.
-        context_fn: Returns two context managers, for forward and for what runs again.
-        determinism_check: ``"default"``: what is computed again must have the shapes, dtypes and
-            devices of forward; ``"none"``: it need not.
-        debug: True takes torch's implementation, whose errors tell the operators of both runs.
-        early_stop: What runs again ends when all that backward needs is there.
+        args: The arguments of `function`. Tensors among them are kept like saved tensors: backward
+            raises when they were changed in place.
+        use_reentrant: True uses torch's reentrant implementation unchanged.
+        context_fn: Returns two context managers, for forward and for the rerun.
+        determinism_check: ``"default"``: recomputed tensors must have the shapes, dtypes and
+            devices of forward; ``"none"``: they need not.
+        debug: True uses torch's implementation, whose errors list the operators of both runs.
+        early_stop: End the rerun as soon as all tensors that backward needs are recomputed.
         preserve_rng_state: Draw the random numbers of forward again, of the CPU and of the devices
             of tensors in `args`.
-        save: Names. The tensors that `function` calls so, by `libgrad.name`, are kept: what runs
-            again leaves out the operators that made them. Names that it does not use do nothing.
-        offload: The same, kept in the memory of the host.
-        kwargs: For `function`.
+        save: Names of tensors, given by `libgrad.name` in `function`. These tensors are kept, and
+            the rerun leaves out the operators that made them. Names that are not used do nothing.
+        offload: As `save`, but the tensors are kept in the memory of the host.
+        kwargs: The keyword arguments of `function`.
 
     Raises:
-        RuntimeError: torch.utils.checkpoint.CheckpointError, out of backward, when `function` saved
-            other tensors than in forward; for tensors of a transform of torch.func, such as vmap;
-            a tensor in `save` or `offload` was changed in place after `libgrad.name`.
+        RuntimeError: torch.utils.checkpoint.CheckpointError, from backward, when the rerun of
+            `function` saved other tensors than forward; for tensors of a transform of torch.func,
+            such as vmap; when a tensor in `save` or `offload` was changed in place after
+            `libgrad.name`.
         TypeError: An argument has another type.
-        ValueError: `determinism_check` is another word; a name is in both of `save` and `offload`;
-            there are names, and a `context_fn` or torch's implementation is asked for.
+        ValueError: `determinism_check` is another word; a name is in both `save` and `offload`;
+            there are names together with a `context_fn` or torch's implementation.
 
     Source: torch.utils.checkpoint.checkpoint; Chen et al. 2016, Training Deep Nets with Sublinear
     Memory Cost.
@@ -144,7 +145,7 @@ def _names(argument: str, names: Sequence[str]) -> list[str]:
 
 
 def _switch(name: str, argument: bool) -> bool:
-    """Return what torch's set_checkpoint_... says, which comes before an argument."""
+    """Return the value of torch's set_checkpoint_... where it is set, else the argument."""
     switch: bool | None = getattr(theirs, name, None)
     return argument if switch is None else switch
 
@@ -179,9 +180,9 @@ def checkpoint_sequential(
 
     Args:
         functions: A Sequential, or callables that each take what the one before returns.
-        segments: How many, of the same length; the last, which keeps what it saves since backward
-            goes through it first, may be longer.
-        input: Of the first.
+        segments: The number of segments, of the same length. The last may be longer; it keeps its
+            saved tensors, since backward begins with it.
+        input: The input of the first function.
         use_reentrant: As in `checkpoint`.
         preserve_rng_state: As in `checkpoint`.
 
@@ -214,7 +215,7 @@ def checkpoint_sequential(
 
 
 def _functions(caller: str, functions: Iterable[Callable[[Any], Any]]) -> list[Any]:
-    """Return the functions as a list, for `caller`, which its errors name."""
+    """Return the functions as a list; errors name `caller`."""
     if not isinstance(functions, Iterable):
         raise TypeError(
             f"{caller}: functions must be a Sequential or a list of callables, but is "

@@ -1,4 +1,4 @@
-"""Hooks on tensors that are saved for backward; those of C++ are in libgrad/hooks.h."""
+"""Hooks on tensors that are saved for backward, by libgrad/hooks.h."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Only = Callable[[str, Tensor], bool]
 
 
 class _Hooks(torch.autograd.graph.saved_tensors_hooks):
-    """Hooks on torch's stack; while `only` is asked, operators are watched."""
+    """Hooks on torch's stack; with `only`, the current operator is tracked while they hold."""
 
     def __init__(self, pack: Any, unpack: Any, only: Only | None) -> None:
         super().__init__(pack, unpack)
         self._watches = only is not None
-        self._entered: list[tuple[int, _C.CurrentOpScope | None]] = []  # by which threads
+        self._entered: list[tuple[int, _C.CurrentOpScope | None]] = []  # (thread, scope)
 
     def __enter__(self) -> None:
         super().__enter__()
@@ -46,10 +46,10 @@ class _Hooks(torch.autograd.graph.saved_tensors_hooks):
 class saved_tensors_hooks(_Hooks):
     """Pack the tensors that operators save for backward, inside ``with``.
 
-    It is torch's, with two options. `pack_hook` takes a tensor and returns anything that
-    `unpack_hook` makes the tensor of again. The hooks are those of the calling thread, and of
-    threads that work for it, such as the engine's for another device. Of hooks inside each other,
-    torch's and C++'s among them, the innermost are used.
+    It is torch's class, with two more options. `pack_hook` takes a tensor and returns any object
+    from which `unpack_hook` makes the tensor again. The hooks hold for the calling thread, and for
+    threads that work for it, such as the engine's for another device. Of nested hooks, including
+    those of torch and C++, only the innermost are used.
 
     >>> x = torch.tensor([2.0, 3.0], requires_grad=True)
     >>> def pack(t):
@@ -62,13 +62,14 @@ class saved_tensors_hooks(_Hooks):
     (tensor([4., 6.]),)
 
     Args:
-        pack_hook: Called for each tensor when it is saved. With an option it gets a tensor that is
-            detached.
-        unpack_hook: Called with what `pack_hook` returned whenever backward needs the tensor.
-        only: Which tensors: those for which ``only(op, tensor)`` is true. `op` is the operator
-            that saves, ``"aten::mul.Tensor"``; empty where none does, such as in a Function.
-            Others are saved as if the hooks were not there.
-        compose: The hooks around these ones pack what `pack_hook` returns, where it is a tensor.
+        pack_hook: Called with each tensor when it is saved. With one of the options below, the
+            tensor is detached.
+        unpack_hook: Called with the result of `pack_hook` whenever backward needs the tensor.
+        only: A function that selects tensors: the hooks apply to those for which
+            ``only(op, tensor)`` is true. `op` is the operator that saves the tensor, such as
+            ``"aten::mul.Tensor"``; empty where no operator does, such as in a Function. Other
+            tensors are saved as if the hooks were not there.
+        compose: If `pack_hook` returns a tensor, the hooks around these ones pack it.
 
     Raises:
         TypeError: A hook cannot be called; in backward, when `unpack_hook` returned no tensor.
@@ -100,9 +101,9 @@ class saved_tensors_hooks(_Hooks):
 
 
 class compress(_Hooks):
-    """Keep saved tensors of floating point in `dtype`, where that is smaller.
+    """Keep saved floating-point tensors in `dtype`, where that is smaller.
 
-    Half the memory for ``torch.bfloat16`` and float32, and gradients of that precision.
+    Float32 tensors take half the memory in ``torch.bfloat16``, and gradients have its precision.
 
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> with libgrad.compress(torch.bfloat16):
@@ -111,12 +112,12 @@ class compress(_Hooks):
     (tensor([2.7188, 7.3750]),)
 
     Args:
-        dtype: One of floating point.
+        dtype: A floating-point dtype.
         only, compose: As in `saved_tensors_hooks`.
 
     Raises:
-        RuntimeError: `dtype` is not one of floating point.
-        TypeError: `dtype` is not a dtype, or an option of another type.
+        RuntimeError: `dtype` is not a floating-point dtype.
+        TypeError: `dtype` is not a dtype, or an option has another type.
     """
 
     def __init__(
@@ -135,9 +136,9 @@ class compress(_Hooks):
 class save_on_cpu(_Hooks):
     """Keep saved tensors in the memory of the host until backward.
 
-    With `pin_memory`, tensors of an accelerator are copied while the program goes on, by a stream
-    of their own for each device. They must not be changed in place before backward then, which
-    says so, as without hooks; and their memory on the device is free once they are copied.
+    With `pin_memory`, tensors of an accelerator are copied while the program goes on, by a separate
+    stream for each device. They must not be changed in place before backward, which then raises, as
+    without hooks. Their memory on the device is free once they are copied.
 
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> with libgrad.save_on_cpu():
@@ -146,10 +147,10 @@ class save_on_cpu(_Hooks):
     (tensor([2., 4.]),)
 
     Args:
-        pin_memory: Copy into pinned memory; neither the program nor the current stream waits for
-            the copies, but in backward for those that come back.
-        device_type: As in torch's: accepted, since pinned memory is the accelerator's that is
-            there.
+        pin_memory: Copy into pinned memory. Neither the program nor the current stream waits for
+            these copies; in backward the current stream waits for the copies back.
+        device_type: Accepted as by torch, and ignored: pinned memory belongs to the accelerator
+            that is available.
         only, compose: As in `saved_tensors_hooks`.
 
     Raises:
@@ -180,7 +181,7 @@ class save_on_cpu(_Hooks):
 class save_on_disk(_Hooks):
     """Keep saved tensors in a file until backward, for graphs that are larger than the memory.
 
-    The file has no name: it is gone with the graph, and when the process ends, however it does.
+    The file has no name: it is deleted with the graph, or when the process ends in any way.
     Sparse, nested and quantized tensors and those of subclasses stay in memory.
 
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -190,13 +191,13 @@ class save_on_disk(_Hooks):
     (tensor([2., 4.]),)
 
     Args:
-        path: A folder.
+        path: The folder of the file.
         only, compose: As in `saved_tensors_hooks`.
 
     Raises:
-        RuntimeError: `path` is no folder that can be written to; in forward, when the disk is
-            full: what was saved before is not lost.
-        TypeError: `path` is no path, or an option has another type.
+        RuntimeError: `path` is not a writable folder; in forward, when the disk is full: tensors
+            that were saved before are not lost.
+        TypeError: `path` is not a path, or an option has another type.
     """
 
     def __init__(

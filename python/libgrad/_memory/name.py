@@ -1,4 +1,4 @@
-"""`name` and `checkpoint_name`: a name for a tensor; by libgrad/name.h."""
+"""`name` and `checkpoint_name`: give a tensor a name; by libgrad/name.h."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["checkpoint_name", "name"]
 
 
 def name(tensor: Tensor, name: str) -> Tensor:
-    """Call `tensor` by a name, and return it.
+    """Give `tensor` a name, and return it.
 
     `checkpoint` keeps the tensors whose names are in its `save` or `offload`, instead of computing
-    them again, and `graph` shows names: that of a tensor at the node that made it.
+    them again. `graph` shows the name of a tensor at the node that made it.
 
     >>> def attention(q, k, v):
     ...     scores = libgrad.name(torch.softmax(q @ k.mT, -1), "attn_scores")
@@ -24,13 +24,13 @@ def name(tensor: Tensor, name: str) -> Tensor:
     >>> y.sum().backward()
 
     Args:
-        tensor: Of any shape, dtype and device. It has one name, the last that it was given.
-        name: Several tensors may have the same one.
+        tensor: A tensor of any shape, dtype and device. It has one name, the last that was given.
+        name: The name. Several tensors may have the same name.
 
     Raises:
-        RuntimeError: A checkpoint around is to keep it, and cannot: it belongs to a transform of
-            torch.func, such as vmap, inside of the checkpoint's function.
-        TypeError: `tensor` is not a tensor, or `name` no string.
+        RuntimeError: The surrounding checkpoint cannot keep the tensor, because the tensor belongs
+            to a transform of torch.func, such as vmap, inside the checkpoint's function.
+        TypeError: `tensor` is not a tensor, or `name` is not a string.
         ValueError: `name` is empty.
 
     Under torch.compile names do nothing.
@@ -41,7 +41,7 @@ def name(tensor: Tensor, name: str) -> Tensor:
 
 
 def checkpoint_name(tensor: Tensor, name: str) -> Tensor:
-    """Call `tensor` by a name, and return it: `name`, by JAX's word for it.
+    """Give `tensor` a name, and return it: `name`, under JAX's name for it.
 
     >>> def attention(q, k, v):
     ...     scores = libgrad.checkpoint_name(torch.softmax(q @ k.mT, -1), "attn_scores")

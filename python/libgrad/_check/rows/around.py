@@ -24,7 +24,7 @@ PATIENCE = 60.0  # seconds that a thread may take
 
 @row("determinism", "around")
 def determinism(case: Case) -> str:
-    """Run three times, forward and backward: bit for bit the same."""
+    """Run three times, forward and backward: results must be equal bit for bit."""
     results = [_run(case) for _ in range(3)]
     words = ""
     for again in results[1:]:
@@ -37,7 +37,7 @@ def determinism(case: Case) -> str:
 
 
 def _run(case: Case) -> list[Tensor]:
-    """Return all outputs and gradients of a run of its own."""
+    """Return all outputs and gradients of a separate run."""
     leaves = case.leaves()
     outputs = case.call(case.with_diff(leaves))
     found = [t.detach().clone() for t in outputs]
@@ -107,13 +107,13 @@ def checkpoint_row(case: Case) -> None:
 
 @row("checkpoint reentrant", "around")
 def checkpoint_reentrant(case: Case) -> None:
-    """Run under the reentrant kind, which runs backward in backward."""
+    """Run under the reentrant checkpoint, which runs backward inside backward."""
     _checkpoint(case, True)
 
 
 @row("autocast", "around")
 def autocast(case: Case) -> str:
-    """Run on float32 inputs under autocast to bfloat16, against float32, to a tenth."""
+    """Run on float32 inputs under autocast to bfloat16, against float32 to a tolerance of 0.1."""
     case.need_outputs()
     device = case.diff[0].device.type
     if any(t.is_complex() for t in case.diff):
@@ -152,7 +152,7 @@ def threads(case: Case) -> str:
     """Run forward and backward in eight threads at a time, each against the eager run."""
     wrong: list[BaseException] = []
     barrier = threading.Barrier(THREADS)
-    case.outputs  # noqa: B018  # made once, before the threads
+    case.outputs  # noqa: B018  # computed once, before the threads start
     if case.outputs_at:
         case.need_outputs()
         case.grads  # noqa: B018

@@ -1,4 +1,4 @@
-"""Rows of the group "autograd": eager reverse mode, to the third order, against numbers."""
+"""Rows of the group "autograd": eager reverse mode, to the third order, against differences."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ..saved import lost_intermediates
 
 
 def output(i: int) -> str:
-    """Return what output `i` is called."""
+    """Return the name of output `i`."""
     return f"output {i}"
 
 
 def diff_output(case: Case, i: int) -> str:
-    """Return what differentiable output `i` is called."""
+    """Return the name of differentiable output `i`."""
     return f"output {case.outputs_at[i]}"
 
 
 def gradient_label(case: Case, i: int) -> str:
-    """Return what the gradient of differentiable input `i` is called."""
+    """Return the name of the gradient of differentiable input `i`."""
     return f"gradient of {case.label_input(i)}"
 
 
@@ -56,7 +56,7 @@ def reference_case(case: Case) -> Case | None:
 
 @row("backward", "autograd")
 def backward(case: Case) -> str:
-    """Run backward and grad, against each other, numbers and the reference."""
+    """Run backward and grad, against each other, differences and the reference."""
     check_dropped(case)
     case.need_outputs()
     leaves = case.leaves()
@@ -71,7 +71,7 @@ def backward(case: Case) -> str:
 
 
 def join(*words: str) -> str:
-    """Return what there is of the words as one line."""
+    """Return the words that are not empty, joined into one line."""
     return "; ".join(word for word in words if word)
 
 
@@ -85,7 +85,7 @@ def check_dropped(case: Case) -> None:
 
 
 def varying_outputs(case: Case, among: Sequence[int]) -> str:
-    """Return, in words, an output among those that changes with the inputs without a gradient."""
+    """Return a description of an output of `among` that changes with the inputs, or ""."""
     if not among:
         return ""
 
@@ -106,7 +106,7 @@ def varying_outputs(case: Case, among: Sequence[int]) -> str:
 
 
 def against_reference(case: Case, directions: Sequence[Sequence[Tensor]]) -> str:
-    """Compare derivatives with those of the reference; return what was done, in words."""
+    """Compare derivatives with those of the reference; return a description of the comparison."""
     reference = reference_case(case)
     if reference is None:
         return ""
@@ -117,13 +117,13 @@ def against_reference(case: Case, directions: Sequence[Sequence[Tensor]]) -> str
             "reference do"
         )
     got, expected = (derivative(each, directions)(*each.diff) for each in (case, reference))
-    tolerance = case.options.tolerance.times(10.0 ** len(directions))  # each costs digits
+    tolerance = case.options.tolerance.times(10.0 ** len(directions))  # each order costs digits
     compare(got, expected, lambda i: gradient_label(case, i), tolerance)
     return "as the reference"
 
 
 def against_numbers(case: Case, directions: Sequence[Sequence[Tensor]]) -> str:
-    """Compare a derivative with finite differences; return words."""
+    """Compare a derivative with finite differences; return a description of the comparison."""
     try:
         best, step, tolerance = numeric_case(case)
     except NotApplicable as reason:
@@ -134,7 +134,7 @@ def against_numbers(case: Case, directions: Sequence[Sequence[Tensor]]) -> str:
     if not directions:
         _first_order(best, step, tolerance)
     else:
-        # of the gradient, not of the derivative below: what is wrong there is wrong here too
+        # differences of the gradient, not of the next lower derivative, which may be wrong itself
         expected = differences(derivative(best, []), at, directions, step)
         got = derivative(best, directions)(*at)
         compare(got, expected, lambda i: gradient_label(case, i), tolerance)
@@ -163,7 +163,7 @@ def _first_order(case: Case, step: float, tolerance: Tolerance) -> None:
 def _higher(case: Case, order: int) -> str:
     case.need_outputs()
     directions = [case.random_like(case.diff, 10 + i) for i in range(order - 1)]
-    for direction in directions:  # not along inputs without a gradient: that is backward's row
+    for direction in directions:  # not along inputs without a gradient: the first order tells those
         for v, g in zip(direction, case.found_grads, strict=True):
             v *= g is not None
     derivative(case, directions)(*case.diff)
@@ -186,7 +186,7 @@ def third_order(case: Case) -> str:
 
 
 def explained(case: Case, run: Callable[[], str]) -> str:
-    """Run; add to what is wrong the saved tensors through which no gradient flows."""
+    """Run a row; add to its error the saved tensors through which no gradient flows."""
     try:
         return run()
     except Wrong as wrong:
@@ -252,7 +252,7 @@ def _gradgradcheck(case: Case) -> str:
 
 
 def _locate_second(case: Case, double: Case) -> None:
-    """Raise `Wrong` for the entry of the derivative of backward that is furthest off."""
+    """Raise `Wrong` for the worst entry of the derivative of backward."""
     n = len(double.diff)
 
     def first(*both: Tensor) -> list[Tensor]:

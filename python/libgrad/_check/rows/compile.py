@@ -53,7 +53,7 @@ def fake_tensors(case: Case) -> str:
 
 
 class _Module(torch.nn.Module):
-    """What torch.export takes in place of a function."""
+    """The function as a module, which torch.export requires."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Module(torch.nn.Module):
 
 def _export(case: Case) -> Callable[..., Any]:
     args, kwargs = case.arguments(case.copies())
-    with contextlib.redirect_stderr(io.StringIO()):  # where it prints the graphs that it gives up
+    with contextlib.redirect_stderr(io.StringIO()):  # torch.export prints failed graphs there
         program = torch.export.export(_Module(case.fn), args, kwargs or None)
     return program.module()
 
@@ -82,7 +82,7 @@ def export(case: Case) -> None:
 
 @row("export backward", "tracing")
 def export_backward(case: Case) -> str:
-    """Differentiate the exported program: the gradient is kept, lost or refused."""
+    """Differentiate the exported program, which may keep, lose or refuse the gradient."""
     case.need_outputs()
     program = _export(case)
     leaves = case.leaves()
@@ -97,9 +97,10 @@ _numbers = itertools.count()
 
 
 def _anew(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function with code of its own, so that torch.compile's caches end with it.
+    """Return a copy of the function with its own code, so that torch.compile's caches end with it.
 
-    The name is new as well: by it dynamo remembers which sizes have changed from call to call.
+    The name of the code is new as well: by that name dynamo remembers which sizes change from call
+    to call.
     """
     assert isinstance(function, types.FunctionType)
     code = function.__code__.replace(co_name=f"{function.__name__}_{next(_numbers)}")
@@ -147,7 +148,7 @@ def _twice(t: Tensor, dim: int) -> Tensor:
 
 
 def _other_sizes(case: Case) -> Iterator[list[Tensor]]:
-    """Return sets of tensors of other sizes, from the likeliest that a function takes."""
+    """Return sets of tensors of other sizes; the sets that a function likely accepts come first."""
     tensors = case.copies()
     yield [_twice(t, 0) for t in tensors]
     for i, t in enumerate(tensors):

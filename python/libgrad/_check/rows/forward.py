@@ -50,7 +50,7 @@ def _slope(case: Case, y: Tensor, i: int, unit: complex, leaves: Sequence[Tensor
 def tangents_must_be(
     case: Case, got: Sequence[Tensor | None], expected: Sequence[Tensor], what: str = "tangent"
 ) -> None:
-    """Compare tangents; one that is missing or zero, where none may be, is named as such.
+    """Compare tangents; the error says so where a tangent is missing or zero but must not be.
 
     Raises:
         Wrong: They differ.
@@ -110,7 +110,7 @@ def reverse_over_forward(case: Case) -> None:
         tangent = fwAD.unpack_dual(case.scalar(*duals)).tangent
         if tangent is None:
             raise Wrong("the result has no tangent (None), silently")
-        grads: Sequence[Tensor | None] = [None] * len(leaves)  # of a tangent that is constant
+        grads: Sequence[Tensor | None] = [None] * len(leaves)  # for a constant tangent
         if tangent.requires_grad:
             grads = torch.autograd.grad(tangent, leaves, allow_unused=True)
         found = [None if g is None else fwAD.unpack_dual(g).primal.detach() for g in grads]

@@ -19,7 +19,7 @@ __all__ = ["argnums", "flat_hessian", "flat_jacobian", "grads_must_be"]
 
 
 def argnums(case: Case) -> tuple[int, ...]:
-    """Return the positions of the differentiable inputs among those of `case.pure`."""
+    """Return the positions of the differentiable inputs among the arguments of `case.pure`."""
     case.need_outputs()
     return tuple(range(len(case.diff)))
 
@@ -84,7 +84,7 @@ def linearize(case: Case) -> None:
 
 
 def flat_jacobian(case: Case) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
-    """Return the flat function, where it stands, and its Jacobian by eager reverse mode."""
+    """Return the flat function, its flat input, and its Jacobian by eager reverse mode."""
     case.need_outputs()
     case.need_small(sum(t.numel() for t in [*case.diff, *case.diff_outputs]), "in- and outputs")
     flat, z = flat_function(case.pure, case.primals()), real_flat(case.diff)
@@ -92,7 +92,7 @@ def flat_jacobian(case: Case) -> tuple[Callable[[Tensor], Tensor], Tensor, Tenso
 
 
 def flat_hessian(case: Case) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
-    """Return a flat scalar function, where it stands, and its Hessian by double backward."""
+    """Return a flat scalar function, its flat input, and its Hessian by double backward."""
     case.need_outputs()
     case.need_small(sum(t.numel() for t in case.diff), "inputs")
     flat = flat_function(lambda *diff: [case.scalar(*diff)], case.primals())

@@ -1,4 +1,4 @@
-"""Rows of the group "inputs": what is passed in, in other layouts, dtypes and sizes."""
+"""Rows of the group "inputs": other layouts, and which inputs require grad or are written to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Start = Callable[[Tensor], Tensor] | None
 def same_as_eager(
     case: Case, outputs: Sequence[Tensor], leaves: Sequence[Tensor], where: str, start: Start = None
 ) -> None:
-    """Compare outputs and, when there are any, the gradients that backward from them gives.
+    """Compare outputs and, where outputs are differentiable, the gradients by backward from them.
 
     Raises:
         Wrong: They differ from the eager run; the text ends in `where`.
@@ -77,7 +77,7 @@ def some_inputs(case: Case) -> None:
 
 @row("non-differentiable outputs", "inputs")
 def non_differentiable_outputs(case: Case) -> str:
-    """See that what needs no gradient has none, and that nothing that needs one is without it."""
+    """List the outputs that do not require grad; none of them may change with the inputs."""
     rest = [i for i in range(len(case.outputs)) if i not in case.outputs_at]
     if not rest:
         raise NotApplicable("every output requires grad")
@@ -110,7 +110,7 @@ LAYOUTS = {"strided": _strided, "transposed": _transposed, "with a storage offse
 
 @row("non-contiguous inputs", "inputs")
 def non_contiguous(case: Case) -> str:
-    """Pass the same values in other layouts, and gradients in theirs, against the eager run."""
+    """Pass the same values and gradients in other layouts, against the eager run."""
     if not case.tensors:
         raise NotApplicable("there is no tensor")
     for name, layout in LAYOUTS.items():
@@ -130,7 +130,7 @@ def non_contiguous(case: Case) -> str:
 
 
 def _expanded_gradient(case: Case) -> None:
-    """Start backward from a gradient of stride 0, as that of ``y.sum()`` is."""
+    """Start backward from a gradient of stride 0, such as that of ``y.sum()``."""
 
     def run(expanded: bool) -> list[Tensor]:
         leaves = case.leaves()
@@ -148,7 +148,7 @@ def _expanded_gradient(case: Case) -> None:
 
 @row("inputs unmodified", "inputs")
 def unmodified(case: Case) -> str:
-    """See that neither forward nor backward writes to what it was given, but for `mutates`."""
+    """Require that neither forward nor backward writes to its inputs, except those in `mutates`."""
     tensors = case.copies()
     versions = [t._version for t in tensors]
     args, kwargs = case.raw_arguments(tensors)

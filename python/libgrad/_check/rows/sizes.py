@@ -1,4 +1,4 @@
-"""Rows of the group "inputs": tensors without entries, and in other precisions."""
+"""Rows of the group "inputs": tensors without entries, and tensors in other precisions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__: list[str] = []
 
 
 def _empties(tensors: Sequence[Tensor]) -> Iterator[tuple[str, list[Tensor]]]:
-    """Return sets of tensors without entries, from the likeliest that a function takes."""
+    """Return sets of tensors without entries; the sets a function likely accepts come first."""
     yield "dim 0 of every tensor", [t[:0] if t.dim() else t for t in tensors]
     for i, t in enumerate(tensors):
         if t.dim():
@@ -27,7 +27,7 @@ def _empties(tensors: Sequence[Tensor]) -> Iterator[tuple[str, list[Tensor]]]:
 
 @row("empty inputs", "inputs")
 def empty_inputs(case: Case) -> str:
-    """Pass tensors without entries, forward and backward; any one way that works will do."""
+    """Pass tensors without entries, forward and backward; one set that works is enough."""
     if not any(t.dim() for t in case.tensors):
         raise NotApplicable("no input has a dimension")
     refusal: Exception | None = None
@@ -75,7 +75,7 @@ def _takes(case: Case, tensors: Sequence[Tensor]) -> bool:
 
 
 def _cast(case: Case, dtype: torch.dtype, at: Sequence[int]) -> list[Tensor]:
-    """Return copies of the tensors, those at `at` in the precision of `dtype`."""
+    """Return copies of the tensors; the tensors at `at` have the precision of `dtype`."""
     tensors = case.copies()
     for i in at:
         t = tensors[i]

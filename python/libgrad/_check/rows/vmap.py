@@ -22,9 +22,9 @@ Tensors = Sequence[Tensor]
 
 
 def members(case: Case, count: int) -> list[list[Tensor]]:
-    """Return `count` sets of tensors: the inputs, and others of up to a tenth less in each entry.
+    """Return `count` sets of tensors: the inputs, and copies with up to a tenth less in each entry.
 
-    The others keep the sign and never grow, so that they stay where the function is defined; where
+    Entries keep their sign and never grow, so that the function is likely defined for them. Where
     it is not (a matrix has to be positive definite), all entries shrink alike.
     """
     found = [case.copies()]
@@ -84,14 +84,14 @@ def vmap_last(case: Case) -> str:
     expected = loop(f, of)
     try:
         got = torch.func.vmap(f, in_dims=-1, out_dims=-1)(*stack(of, -1))
-    except RuntimeError:  # torch's own, where an output is the same for the whole batch
+    except RuntimeError:  # torch raises it where an output is the same for the whole batch
         return _same(case, torch.func.vmap(f, in_dims=-1)(*stack(of, -1)), expected)
     return _same(case, [t.movedim(-1, 0) for t in got], expected)
 
 
 @row("vmap of some inputs", "batch")
 def vmap_some(case: Case) -> str:
-    """Batch one input and not the others, each in turn, against a loop."""
+    """Batch one input at a time, and not the others, against a loop."""
     f, of = _all(case), members(case, 3)
     if len(case.tensors) == 1:
         raise NotApplicable("there is one tensor")
@@ -126,7 +126,7 @@ def _diff_members(case: Case, count: int = 3) -> list[list[Tensor]]:
 
 
 def eager_grads(case: Case) -> Callable[..., list[Tensor]]:
-    """Return a function: the gradients of `case.scalar` by eager backward."""
+    """Return the gradients of `case.scalar` by eager backward, as a function."""
 
     def run(*diff: Tensor) -> list[Tensor]:
         leaves = [x.requires_grad_() for x in diff]
