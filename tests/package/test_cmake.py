@@ -98,7 +98,7 @@ def test_table_of_saved_tensors_is_made_for_the_torch_at_hand(tmp_path):
     )
     made = build / "libgrad_torch"
     assert f"first: {made.as_posix()}\n" in said  # in front of the installed one
-    table = (made / "libgrad" / "detail" / "saved_table.h").read_text(encoding="utf-8")
+    table = (made / "libgrad" / "torch" / "saved" / "table.h").read_text(encoding="utf-8")
     assert "TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 12" in table
     one = "&generated::OneBackward0::"
     assert f'saved_one("self", {one}self_)' in table

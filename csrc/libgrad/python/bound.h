@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <libgrad/function/forward_mode.h>
 #include <libgrad/python/arguments.h>
 #include <libgrad/torch/dispatch/record_function.h>
 #include <libgrad/torch/transforms/vmap.h>

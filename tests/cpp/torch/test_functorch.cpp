@@ -226,12 +226,12 @@ TEST(check_leaves_the_random_numbers_of_the_program) {
 
 TEST(what_is_final_is_not_tried_again) {
   const auto f = [](const Tensor& x) { return Failing::apply(x); };
-  is_final = [](const std::exception& error) {
+  host().is_final = [](const std::exception& error) {
     return dynamic_cast<const std::domain_error*>(&error) != nullptr;
   };
   Warnings warnings;
   EXPECT_THROWS(
       std::domain_error, "in backward", libgrad::jacobian(f, constant({1, 2})));
-  is_final = nullptr;
+  host().is_final = nullptr;
   EXPECT(warnings.texts.empty());
 }

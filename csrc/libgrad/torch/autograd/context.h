@@ -36,6 +36,7 @@ struct torch::autograd::CppNode<libgrad::detail::ContextAccess> {
 namespace libgrad::detail {
 
 using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 using Context = torch::autograd::CppNode<ContextAccess>;
 
 }  // namespace libgrad::detail
