@@ -1,11 +1,11 @@
 /// The C++ Functions of def_function, for libgrad._function.bound.
 
 #include "bindings/bindings.h"
+#include "bindings/function/node_class.h"
+#include "bindings/function/operators.h"
 
 #include <libgrad/function/forward_mode.h>
 #include <libgrad/python/arguments.h>
-#include "bindings/function/node_class.h"
-#include "bindings/function/operators.h"
 
 #include <pybind11/stl.h>
 

@@ -8,13 +8,11 @@
 #pragma once
 
 #include <libgrad/python/arguments.h>
-
 #include <libgrad/torch/autograd/node_names.h>
 
+#include <pybind11/pybind11.h>
 #include <torch/csrc/autograd/python_cpp_function.h>
 #include <torch/csrc/autograd/python_variable.h>
-
-#include <pybind11/pybind11.h>
 
 #include <array>
 #include <charconv>

@@ -11,9 +11,8 @@
 
 #pragma once
 
-#include <libgrad/function/kernel.h>
-
 #include <libgrad/function/forward_mode.h>
+#include <libgrad/function/kernel.h>
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "bindings/bindings.h"
-
 #include "bindings/function_class/calls.h"
 
 #ifdef LIBGRAD_HAS_PYTHON_FUNCTION

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "bindings/python/nest.h"
-
 #include "bindings/python/torch_objects.h"
 
 #include <libgrad/functional.h>

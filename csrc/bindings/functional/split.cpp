@@ -1,5 +1,4 @@
 #include "bindings/functional/split.h"
-
 #include "bindings/functional/callable.h"
 
 #include <pybind11/stl.h>

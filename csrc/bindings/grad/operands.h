@@ -3,9 +3,9 @@
 #pragma once
 
 #include "bindings/bindings.h"
+#include "bindings/python/torch_objects.h"
 
 #include <libgrad/grad.h>
-#include "bindings/python/torch_objects.h"
 
 /// One argument, read in two steps: the constructor borrows the objects,
 /// `tensors` and `edges` turn them into what LibTorch takes.

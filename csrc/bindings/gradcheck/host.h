@@ -8,10 +8,10 @@
 #pragma once
 
 #include "bindings/bindings.h"
+#include "bindings/python/torch_objects.h"
 
 #include <libgrad/gradcheck.h>
 #include <libgrad/python/arguments.h>
-#include "bindings/python/torch_objects.h"
 
 namespace gradcheck_host {
 

@@ -1,8 +1,8 @@
 #include "bindings/bindings.h"
-
-#include <libgrad/graph.h>
 #include "bindings/graph/holders.h"
 #include "bindings/graph/outermost.h"
+
+#include <libgrad/graph.h>
 
 #include <pybind11/stl.h>
 

@@ -1,8 +1,8 @@
 #include "bindings/graph/parts.h"
-
-#include <libgrad/graph.h>
 #include "bindings/graph/python_nodes.h"
 #include "bindings/python/torch_objects.h"
+
+#include <libgrad/graph.h>
 
 #include <pybind11/stl.h>
 

@@ -1,8 +1,8 @@
 #include "bindings/memory/steps.h"
+#include "bindings/python/torch_objects.h"
 
 #include <libgrad/checkpoint.h>
 #include <libgrad/name.h>
-#include "bindings/python/torch_objects.h"
 
 #include <pybind11/stl.h>
 

@@ -1,7 +1,7 @@
 #include "bindings/python/keep.h"
+#include "bindings/python/torch_objects.h"
 
 #include <libgrad/hooks.h>
-#include "bindings/python/torch_objects.h"
 
 #include <pybind11/stl/filesystem.h>
 

@@ -1,5 +1,4 @@
 #include "bindings/python/caller.h"
-
 #include "bindings/bindings.h"
 #include "bindings/python/frames.h"
 

@@ -1,8 +1,7 @@
 #include "bindings/python/nest.h"
 
-#include <torch/csrc/autograd/python_variable.h>
-
 #include <pybind11/gil_safe_call_once.h>
+#include <torch/csrc/autograd/python_variable.h>
 
 using torch::autograd::variable_list;
 

@@ -14,13 +14,12 @@
 #include <libgrad/torch/autograd/edges.h>
 
 #include <ATen/ThreadLocalPythonObjects.h>
+#include <pybind11/gil_safe_call_once.h>
 #include <torch/csrc/PyInterpreter.h>
 #include <torch/csrc/autograd/python_cpp_function.h>
 #include <torch/csrc/autograd/python_function.h>
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/pybind.h>
-
-#include <pybind11/gil_safe_call_once.h>
 
 #include <limits>
 #include <memory>
