@@ -13,6 +13,7 @@
 #pragma once
 
 #include <libgrad/base/pointer_index.h>
+#include <libgrad/graph/snapshot.h>
 #include <libgrad/torch/saved/variable.h>
 
 #include <torch/csrc/autograd/variable.h>

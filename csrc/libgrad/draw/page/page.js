@@ -3,7 +3,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const views = [...document.querySelectorAll("main > section")];
 const nodes = new Map(data.nodes.map((n) => [n.id, n]));
-const boxes = new Map();  // by node: [view, element] pairs, in the order of the views
+const boxes = new Map();  // of a node: [view, element], the fullest view first
 views.forEach((section, view) => {
   for (const g of section.querySelectorAll("[data-node]")) {
     const id = Number(g.dataset.node);
@@ -60,7 +60,7 @@ const center = (s, g) => {
   apply(s);
 };
 for (const s of state) {
-  const at = new Map();  // positions of the pointers that are down
+  const at = new Map();  // pointers
   let moved = 0;
   s.svg.addEventListener("wheel", (e) => {
     e.preventDefault();
@@ -107,13 +107,13 @@ for (const s of state) {
   });
 }
 
-// Views, and the trail that leads back from them.
+// Views, and the way to them.
 const show = (view, keep) => {
   if (!keep) trail.push(current);
   views.forEach((section, i) => { section.hidden = i !== view; });
   current = view;
   if (!state[view].k) fit(state[view]);
-  if (!views[view].querySelector('[tabindex="0"]')) {  // the box that Tab reaches
+  if (!views[view].querySelector('[tabindex="0"]')) {  // where Tab comes in
     views[view].querySelector("[data-box][tabindex]")?.setAttribute("tabindex", "0");
   }
   const path = $("trail");
