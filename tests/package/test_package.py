@@ -26,7 +26,7 @@ import libgrad
 from libgrad import _C, _build_info
 
 PACKAGE = Path(_C.__file__).parent
-PARTS = ("_C/graph.pyi", "_C/questions.pyi", "_C/findings.pyi", "_C/hooks.pyi")
+PARTS = tuple(f"_C/{name}.pyi" for name in ("findings", "graph", "hooks", "parts", "questions"))
 MADE = {"torch/saved/table.h", "draw/page/page_files.h"}  # headers that CMake writes
 TORCH_MINOR = ".".join(torch.__version__.split("+")[0].split(".")[:2])
 PUBLIC = [name for name in libgrad.__all__ if name not in {"__version__", "functional", "types"}]

@@ -12,6 +12,7 @@ from .findings import *  # noqa: F403
 from .graph import *  # noqa: F403
 from .graph import Graph as Graph
 from .hooks import *  # noqa: F403
+from .parts import *  # noqa: F403
 from .questions import *  # noqa: F403  # these classes are in the extension, too
 
 __version__: str
