@@ -188,3 +188,13 @@ def test_no_name_means_two_things() -> None:
             where[match["function"] or match["type"] or match["variable"]].add(header)
     assert len(where) > 500
     assert {name for name, headers in where.items() if len(headers) > 1} == OVERLOADS.keys()
+
+
+@pytest.mark.parametrize("header", sorted(h for h in HEADERS if "covered by" in HEADERS[h]))
+def test_what_covers_a_header_is_there(header: str) -> None:
+    flat = re.sub(r"\n/// *", " ", HEADERS[header])
+    named = [text for text in re.findall(r"covered by ([^)]*)\)", flat) for text in text.split()]
+    files = [name.rstrip(",;") for name in named if "/" in name]
+    assert files
+    for name in files:
+        assert (ROOT / name).is_file(), name

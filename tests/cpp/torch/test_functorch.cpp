@@ -152,7 +152,7 @@ TEST(batch_of_duals_stays_dual_under_functorch) {
   EXPECT(level.tangent(out).allclose((2 * points * tangents).sum(1)));
 }
 
-// strategy.h
+// functional/matrix.h
 
 TEST(hessian_by_forward_mode_is_that_by_rows) {
   const auto x = randn({4});

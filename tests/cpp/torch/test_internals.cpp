@@ -166,7 +166,7 @@ TEST(implicit_seed_is_what_the_dispatcher_would_make) {
   EXPECT(one_for(x.sum(0, /*keepdim=*/true)).sizes() == 1);
 }
 
-// gradcheck_values.h, gradcheck_reverse.h, gradcheck_vector.h
+// gradcheck/numbers.h, gradcheck/backward_rules.h, gradcheck/vector.h
 
 TEST(only_numbers_that_lie_open_are_read_from_memory) {
   using libgrad::detail::is_open;
