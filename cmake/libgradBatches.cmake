@@ -10,7 +10,7 @@ if(NOT DEFINED LIBGRAD_BATCHES AND SKBUILD_STATE STREQUAL "editable")
 elseif(NOT DEFINED LIBGRAD_BATCHES)
   cmake_host_system_information(RESULT LIBGRAD_BATCHES QUERY NUMBER_OF_LOGICAL_CORES)
   if(LIBGRAD_BATCHES LESS 2)
-    set(LIBGRAD_BATCHES 2) # one compilation of everything takes 4 GB of memory
+    set(LIBGRAD_BATCHES 2) # a batch of half of the files takes 2 to 3 GB of memory
   elseif(LIBGRAD_BATCHES GREATER 8)
     set(LIBGRAD_BATCHES 8)
   endif()
