@@ -163,3 +163,17 @@ def test_tensors_without_numbers_are_refused(fast_mode):
     x = torch.ones(2, device="meta", dtype=torch.double, requires_grad=True)
     with pytest.raises(NotImplementedError, match="gradcheck: input 0 is a meta tensor"):
         libgrad.gradcheck(torch.sin, x, fast_mode=fast_mode)
+
+
+@pytest.mark.parametrize("check", [libgrad.gradcheck, libgrad.gradgradcheck])
+@pytest.mark.parametrize("name", ["eps", "atol", "rtol", "nondet_tol"])
+@pytest.mark.parametrize("value", [None, "1e-6", [1e-6]])
+def test_an_option_that_is_no_number_is_named(check, name, value):
+    with pytest.raises(TypeError, match=f"{check.__name__}: {name} must be a float, but is "):
+        check(torch.sin, leaf(2), **{name: value})
+
+
+def test_none_switches_an_option_off_as_in_torch():
+    function, inputs = WRONG[next(iter(WRONG))][:2]
+    for module in (TORCHS, libgrad):
+        assert module.gradcheck(function, inputs(), raise_exception=None) is False

@@ -188,20 +188,18 @@ T read_option(const char* function, std::string_view name, py::handle value) {
   return py::detail::cast_op<T>(caster);
 }
 
-/// The options in the dict `given`; None stands for the default.
+/// The options in the dict `given`.
 template <class Options, class Others>
 Options read_options(
     const char* function, const py::dict& given, const Others& others) {
   Options options;
   const auto read = [&](const Option<Options>& option) {
     const auto value = given[py::cast(option.name)];
-    if (!value.is_none()) {
-      std::visit(
-          [&]<class T>(T Options::* member) {
-            options.*member = read_option<T>(function, option.name, value);
-          },
-          option.member);
-    }
+    std::visit(
+        [&]<class T>(T Options::* member) {
+          options.*member = read_option<T>(function, option.name, value);
+        },
+        option.member);
   };
   std::ranges::for_each(kCommon<Options>, read);
   std::ranges::for_each(others, read);
