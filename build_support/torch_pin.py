@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from torch_found import supported
+
+minor = ""  # set by backend.py; a source distribution has none
 
 
 def dynamic_metadata(settings: object, project: object) -> dict[str, list[str]]:
     """Return the dependencies of the wheel that is being built."""
-    major, minor = version("torch").split("+")[0].split(".")[:2]
-    return {"dependencies": [f"torch=={major}.{minor}.*"]}
+    return {"dependencies": [f"torch=={minor}.*" if minor else f"torch>={supported()[0]}"]}
 
 
 def dynamic_wheel(settings: object) -> dict[str, bool]:

@@ -35,7 +35,6 @@ def check_torch() -> None:
         f"libgrad was built for torch {TORCH_MINOR}, but torch {torch.__version__} is installed"
         f" ({os.path.dirname(torch.__file__)}). Run\n"
         f"    pip install 'torch=={TORCH_MINOR}.*'\n"
-        "or, from libgrad's sources, build it for the torch you have:\n"
-        "    pip install 'scikit-build-core>=1.0' ninja\n"
-        "    pip install --no-build-isolation --no-deps --force-reinstall ."
+        "or, in libgrad's sources, build it for the torch you have:\n"
+        "    pip install ."
     )

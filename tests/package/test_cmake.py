@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -115,3 +117,53 @@ def test_torch_without_declarations_is_refused(tmp_path):
             *("cmake", f"-Dlibgrad_TORCH_DIR={torch_dir}", "-Dlibgrad_TORCH_MINOR=2.13"),
             *(f"-DOUT={tmp_path}", "-P", script),
         )
+
+
+def torch_taken(folder: Path, *options: str) -> str:
+    """Configure a C++ project that includes libgradTorch.cmake; return which torch it took."""
+    (folder / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.18...4.1)\nproject(outer LANGUAGES NONE)\n"
+        "set(CMAKE_SHARED_LIBRARY_SUFFIX .so)\n"
+        f'include("{ROOT.as_posix()}/cmake/libgradTorch.cmake")\n',
+        encoding="utf-8",
+    )
+    said = run("cmake", "-G", "Ninja", "-S", folder, "-B", folder / "build", *options)
+    return re.search(r"libgrad: torch (.*)", said)[1]
+
+
+@pytest.mark.parametrize("below", ["", "torch", "lib/python3.12/site-packages/torch"])
+def test_path_in_the_environment_says_which_torch(below, monkeypatch, tmp_path):
+    there = fake_torch(tmp_path / "env" / below, "2.99.0", DECLARATIONS)
+    monkeypatch.setenv("LIBGRAD_TORCH", str(tmp_path / "env"))
+    assert torch_taken(tmp_path) == f"2.99.0 at {there}"
+    other = fake_torch(tmp_path / "other", "2.99.1", DECLARATIONS)  # CMake's own variable is nearer
+    assert torch_taken(tmp_path, f"-DLIBGRAD_TORCH_DIR={other}") == f"2.99.1 at {other}"
+
+
+def test_path_in_the_environment_without_a_torch_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("LIBGRAD_TORCH", str(tmp_path))
+    said = rf"LIBGRAD_TORCH\s+is\s+'{tmp_path}',\s+where\s+no\s+torch\s+is"
+    with pytest.raises(pytest.fail.Exception, match=said):
+        torch_taken(tmp_path)
+
+
+def test_minor_in_the_environment_must_be_that_of_the_torch(monkeypatch, tmp_path):
+    there = fake_torch(tmp_path / "torch", "2.99.0", DECLARATIONS)
+    option = f"-DLIBGRAD_TORCH_DIR={there}"
+    monkeypatch.setenv("LIBGRAD_TORCH", "2.99")
+    assert torch_taken(tmp_path, option) == f"2.99.0 at {there}"
+    monkeypatch.setenv("LIBGRAD_TORCH", "2.98")
+    said = r"LIBGRAD_TORCH\s+is\s+2\.98,\s+but\s+the\s+torch"
+    with pytest.raises(pytest.fail.Exception, match=said):
+        torch_taken(tmp_path, option)
+
+
+def test_torch_outside_the_supported_range_is_said(tmp_path):
+    old = fake_torch(tmp_path / "old", "2.1.0", DECLARATIONS)
+    with pytest.raises(pytest.fail.Exception, match=r"torch\s+2\.1\.0\s+at\s+\S+\s+is\s+too\s+old"):
+        torch_taken(tmp_path, f"-DLIBGRAD_TORCH_DIR={old}")
+    new = fake_torch(tmp_path / "new", "2.99.0", DECLARATIONS)
+    command = ("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DLIBGRAD_TORCH_DIR={new}")
+    warned = run(*command, stderr=subprocess.STDOUT)
+    assert warned.count("CMake Warning") == 1
+    assert re.search(r"torch\s+2\.99\.0\s+is\s+newer\s+than\s+the", warned)

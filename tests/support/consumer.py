@@ -20,10 +20,9 @@ def run(*command: str | Path, **options: object) -> str:
     done = subprocess.run(
         command,
         check=False,
-        capture_output=True,
         text=True,
         env={**os.environ, "PATH": path},
-        **options,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
     if done.returncode != 0:
         said = f"{done.stdout}\n{done.stderr}"
