@@ -1,12 +1,14 @@
 # Which tensors the nodes of LibTorch's own operators save, as a C++ header: a table made from
-# the declarations of one torch, for <libgrad/torch/saved/of_node.h>.
+# the declarations of one torch, for <libgrad/torch/saved/table.h>.
 #
-# libgrad_write_saved_table(folder) writes folder/libgrad/torch/saved/table.h for the torch
-# that libgradTorch.cmake found.
+# libgrad_write_saved_table(folder) writes folder/libgrad/torch/saved/table_MAJOR_MINOR.h for the
+# torch that libgradTorch.cmake found.
 function(libgrad_write_saved_table folder)
   set(torch_minor "${libgrad_TORCH_MINOR}")
   set(declarations "${libgrad_TORCH_DIR}/include/torch/csrc/autograd/generated/Functions.h")
-  set(out "${folder}/libgrad/torch/saved/table.h")
+  string(REPLACE "." "_" name "table_${torch_minor}")
+  set(name "${name}.h")
+  set(out "${folder}/libgrad/torch/saved/${name}")
   file(STRINGS "${declarations}" lines
     REGEX "^struct TORCH_API [A-Za-z0-9_]+ : public |^ +(std::vector<)?SavedVariable>? [A-Za-z0-9_]+;")
   string(REPLACE "." " && TORCH_VERSION_MINOR == " version "TORCH_VERSION_MAJOR == ${torch_minor}")
@@ -39,7 +41,7 @@ function(libgrad_write_saved_table folder)
       "${torch_minor} is none that libgrad knows")
   endif()
   file(WRITE "${out}.new" "\
-/// libgrad/torch/saved/table.h -- the tensors that LibTorch's nodes save.
+/// libgrad/torch/saved/${name} -- the tensors that LibTorch's nodes save.
 /// Made by CMake from torch/csrc/autograd/generated/Functions.h of torch ${torch_minor}.
 
 #pragma once
@@ -50,7 +52,7 @@ function(libgrad_write_saved_table folder)
 #include <torch/headeronly/version.h>
 
 #if !(${version})
-#error \"libgrad was set up for torch ${torch_minor}; run CMake again, for this torch\"
+#error \"${name} is for torch ${torch_minor}: include <libgrad/torch/saved/table.h>\"
 #endif
 
 namespace libgrad::detail {

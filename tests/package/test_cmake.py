@@ -90,7 +90,7 @@ def test_table_of_saved_tensors_is_made_for_the_torch_at_hand(tmp_path):
         "cmake_minimum_required(VERSION 3.18...4.1)\nproject(outer LANGUAGES CXX)\n"
         "find_package(libgrad CONFIG REQUIRED)\n"
         "get_target_property(paths libgrad::libgrad INTERFACE_INCLUDE_DIRECTORIES)\n"
-        'list(GET paths 0 first)\nmessage(STATUS "first: ${first}")\n',
+        'message(STATUS "paths: ${paths}")\n',
         encoding="utf-8",
     )
     build = tmp_path / "build"
@@ -99,8 +99,8 @@ def test_table_of_saved_tensors_is_made_for_the_torch_at_hand(tmp_path):
         *(f"-Dlibgrad_DIR={libgrad.cmake_dir()}", f"-DLIBGRAD_TORCH_DIR={torch_dir}"),
     )
     made = build / "libgrad_torch"
-    assert f"first: {made.as_posix()}\n" in said  # in front of the installed one
-    table = (made / "libgrad" / "torch" / "saved" / "table.h").read_text(encoding="utf-8")
+    assert f"paths: {libgrad.include_dir()};{made.as_posix()}\n" in said
+    table = (made / "libgrad" / "torch" / "saved" / "table_2_12.h").read_text(encoding="utf-8")
     assert "TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 12" in table
     one = "&generated::OneBackward0::"
     assert f'saved_one("self", {one}self_)' in table
