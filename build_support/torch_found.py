@@ -39,7 +39,7 @@ class Torch:
 
     @property
     def minor(self) -> str:
-        """Return "2.13" of 2.13.0."""
+        """Return "2.9" of 2.9.1."""
         return ".".join(self.version.split(".")[:2])
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class Torch:
 
 
 def number(minor: str) -> tuple[int, ...]:
-    """Return (2, 13) for "2.13"."""
+    """Return (2, 9) for "2.9"."""
     return tuple(map(int, minor.split(".")))
 
 

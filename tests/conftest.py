@@ -115,6 +115,14 @@ def built(_builds: dict[str, Future[Any]]) -> dict[str, Future[Path]]:
 
 
 @pytest.fixture(scope="session")
+def fat(_builds: dict[str, Future[Any]]) -> dict[str, Any]:
+    """What `python -m libgrad wheel` made of examples/package."""
+    if not builds.HAS_BACKEND:
+        pytest.skip("scikit_build_core, which builds it, is not installed")
+    return _builds["fat"].result()
+
+
+@pytest.fixture(scope="session")
 def gallery_module(cpp_build: Path) -> ModuleType:
     """tests/cpp/function/gallery.cpp: C++ Functions of every kind."""
     return consumer.load("gallery", cpp_build)

@@ -1,4 +1,4 @@
-"""``python -m libgrad``: commands for a demo, versions and paths, checks, pictures, a doctor."""
+"""``python -m libgrad``: a demo, versions and paths, checks, pictures, a doctor, wheels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from . import __version__, cmake_dir, include_dir
 from ._command.check import add_arguments as add_check_arguments
 from ._command.doctor import add_arguments as add_doctor_arguments
 from ._command.graph import add_arguments as add_graph_arguments
+from ._command.wheel import add_arguments as add_wheel_arguments
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     add_graph_arguments(drawer)
     doctor = commands.add_parser("doctor", help="run a program; say who changed what it needs")
     add_doctor_arguments(doctor)
+    wheel = commands.add_parser("wheel", help="build one wheel for several versions of torch")
+    add_wheel_arguments(wheel)
     options = parser.parse_args(arguments)
 
     if options.includedir or options.cmakedir:
@@ -59,6 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
         from ._command.doctor import command as doctor_command
 
         return doctor_command(options)
+    if options.command == "wheel":
+        from ._command.wheel import command as wheel_command
+
+        return wheel_command(options)
     parser.print_help()
     return 2
 

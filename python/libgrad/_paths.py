@@ -11,6 +11,8 @@ __all__ = ["cmake_dir", "include_dir"]
 
 def _find(relative: str) -> str:
     root = os.path.dirname(_C.__file__)  # in an editable install not the folder of the sources
+    if os.path.basename(root).startswith("_torch_"):  # in a wheel for several torches
+        root = os.path.dirname(root)
     path = os.path.join(root, relative)
     if os.path.isdir(path):
         return path

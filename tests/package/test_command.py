@@ -15,7 +15,7 @@ import libgrad
 from libgrad import _build_info
 from libgrad.__main__ import main
 from libgrad._command import demo as _demo
-from libgrad._compat import check_torch
+from libgrad._compat import check_torch, torch_minors
 
 
 def python(*arguments: str, path: Path | None = None, **more: str) -> tuple[int, str, str]:
@@ -54,6 +54,7 @@ def test_info_names_versions_and_paths_that_exist(capsys):
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["libgrad"] == libgrad.__version__
     assert lines["torch"] == f"{torch.__version__} (built with {_build_info.TORCH_VERSION})"
+    assert dict([lines["built"].split(maxsplit=1)]) == {"for": f"torch {', '.join(torch_minors())}"}
     assert lines["pybind11"] == f"{libgrad._C.pybind11_version} (torch's copy)"
     assert lines["compiler"] == _build_info.COMPILER
     assert lines["Python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")

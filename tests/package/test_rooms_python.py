@@ -18,7 +18,9 @@ PACKAGE = ROOT / "python" / "libgrad"
 # themselves; "libgrad" is __init__.py, and what it imports is free.
 ROOMS = {
     "_check": {"_results"},
-    "_command": {"libgrad", "_build_info", "_check", "_doctor", "_graph"},
+    "_command": {
+        *("libgrad", "_build_info", "_check", "_compat", "_doctor", "_function", "_graph"),
+    },
     "_doctor": {"_graph", "_results"},
     "_function": {"_paths"},
     "_functional": {"_results"},

@@ -10,7 +10,9 @@ import sys
 import sysconfig
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from support.consumer import build, run
 from support.docs_blocks import build_cpp, runnable
@@ -18,6 +20,9 @@ from support.header_chains import chains, leading_includes
 from support.paths import CPP, EXAMPLES
 
 import libgrad
+from libgrad._command.wheel.metadata import minor_key
+from libgrad._command.wheel.torches import INSTALLED, Torch, find
+from libgrad._function.compiler import cache_dir
 
 PROJECTS = sorted(path.parent.name for path in EXAMPLES.glob("*/CMakeLists.txt"))
 HAS_BACKEND = importlib.util.find_spec("scikit_build_core") is not None
@@ -98,9 +103,59 @@ def _build_example(name: str, folder: Path) -> Path:
     return folder
 
 
+def fat(folder: Path) -> dict[str, Any]:
+    """Wheels of examples/package that `python -m libgrad wheel` makes, for one torch and for two.
+
+    The other torch is that of the environment LIBGRAD_OTHER_TORCH, else one that the command has
+    cached. The package is run with it where the environment has a libgrad, too.
+    """
+    audited = all(importlib.util.find_spec(name) for name in ("auditwheel", "elftools"))
+    audited = audited and sys.platform == "linux"
+
+    def wheel(torches: str) -> Path:
+        out = folder / torches.replace(os.sep, "_")
+        run(
+            *("env", "CMAKE_ARGS=-DCMAKE_CXX_FLAGS_RELEASE=-O0"),
+            *(sys.executable, "-m", "libgrad", "wheel", EXAMPLES / "package", "--out", out),
+            *("--torch", torches, "--plat", "auto" if audited else "linux"),
+        )
+        (path,) = out.glob("*.whl")
+        return path
+
+    built: dict[str, Any] = {"one": wheel(INSTALLED), "audited": audited, "several": None}
+    reason = "no torch of another minor version: set LIBGRAD_OTHER_TORCH to an environment with one"
+    built["reason"] = reason
+    if other := _other_torch():
+        built["several"] = wheel(f"{INSTALLED},{other.directory}")
+        built["minors"] = sorted([INSTALLED, other.minor], key=minor_key)
+    python = Path(os.environ.get("LIBGRAD_OTHER_TORCH", ""), "bin", "python")
+    can = [python, "-c", "import libgrad, torch"]
+    has_libgrad = python.is_file() and not subprocess.run(can, capture_output=True).returncode
+    built["other python"] = str(python) if has_libgrad else None
+    return built
+
+
+def _other_torch() -> Torch | None:
+    """Return a torch of another minor version, if there is one."""
+    given = os.environ.get("LIBGRAD_OTHER_TORCH")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LIBGRAD_CACHE_DIR", raising=False)  # which conftest.py sets
+        cache = cache_dir()
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    paths = [given] if given else sorted(map(str, (cache / "torch").glob(f"[0-9]*-{tag}-*")))
+    found = (find(path, cache) for path in paths)
+    return next((torch for torch in found if torch.minor != INSTALLED), None)
+
+
 def docs_program(folder: Path) -> Path:
     """The C++ blocks of the documentation as one program."""
     return build_cpp(list(runnable("cpp").values()), folder)
 
 
-JOBS = {"docs_program": docs_program, "cpp_build": cpp_build, "compiled": compiled, "built": built}
+JOBS = {
+    "docs_program": docs_program,
+    "cpp_build": cpp_build,
+    "compiled": compiled,
+    "built": built,
+    "fat": fat,
+}

@@ -8,6 +8,7 @@ import platform
 import torch
 
 from .. import _C, __version__, _build_info, cmake_dir, include_dir
+from .._compat import torch_minors
 
 __all__ = ["info"]
 
@@ -25,6 +26,7 @@ def info() -> str:
     lines = {
         "libgrad": __version__,
         "torch": f"{torch.__version__} (built with {_build_info.TORCH_VERSION})",
+        "built for": f"torch {', '.join(torch_minors())}",
         "pybind11": f"{_C.pybind11_version} (torch's copy)",
         "compiler": _build_info.COMPILER,
         "CUDA": _cuda(),
