@@ -40,6 +40,11 @@ function(libgrad_write_saved_table folder)
     message(FATAL_ERROR "libgrad: ${declarations} declares no node that saves a tensor; torch "
       "${torch_minor} is none that libgrad knows")
   endif()
+  file(GLOB earlier "${folder}/libgrad/torch/saved/table*.h") # of another torch
+  list(REMOVE_ITEM earlier "${out}")
+  if(earlier)
+    file(REMOVE ${earlier})
+  endif()
   file(WRITE "${out}.new" "\
 /// libgrad/torch/saved/${name} -- the tensors that LibTorch's nodes save.
 /// Made by CMake from torch/csrc/autograd/generated/Functions.h of torch ${torch_minor}.

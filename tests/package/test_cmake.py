@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.builds import CXX
 from support.consumer import run
 from support.paths import ROOT
 
 import libgrad
+from libgrad._compat import torch_minors
 
 WAYS = {
     "add_subdirectory": 'add_subdirectory("{root}" libgrad)',
@@ -84,24 +86,33 @@ def fake_torch(folder: Path, version: str, declarations: str) -> Path:
     return folder
 
 
-def test_table_of_saved_tensors_is_made_for_the_torch_at_hand(tmp_path):
-    torch_dir = fake_torch(tmp_path / "torch", "2.12.7", DECLARATIONS)
-    (tmp_path / "CMakeLists.txt").write_text(
+def paths_of_headers(torch_dir: Path, folder: Path) -> str:
+    """Configure a project that uses the installed libgrad with a torch; return its paths."""
+    (folder / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.18...4.1)\nproject(outer LANGUAGES CXX)\n"
         "find_package(libgrad CONFIG REQUIRED)\n"
         "get_target_property(paths libgrad::libgrad INTERFACE_INCLUDE_DIRECTORIES)\n"
         'message(STATUS "paths: ${paths}")\n',
         encoding="utf-8",
     )
-    build = tmp_path / "build"
     said = run(
-        *("cmake", "-G", "Ninja", "-S", tmp_path, "-B", build),
+        *("cmake", "-G", "Ninja", "-S", folder, "-B", folder / "build"),
         *(f"-Dlibgrad_DIR={libgrad.cmake_dir()}", f"-DLIBGRAD_TORCH_DIR={torch_dir}"),
     )
-    made = build / "libgrad_torch"
-    assert f"paths: {libgrad.include_dir()};{made.as_posix()}\n" in said
-    table = (made / "libgrad" / "torch" / "saved" / "table_2_12.h").read_text(encoding="utf-8")
-    assert "TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 12" in table
+    return re.search("paths: (.*)", said)[1]
+
+
+def test_table_of_saved_tensors_is_made_for_a_torch_that_has_none(tmp_path):
+    torch_dir = fake_torch(tmp_path / "torch", "2.98.7", DECLARATIONS)
+    paths_of_headers(torch_dir, tmp_path)
+    torch_dir = fake_torch(tmp_path / "torch", "2.99.7", DECLARATIONS)
+    made = tmp_path / "build" / "libgrad_torch"
+    paths = paths_of_headers(torch_dir, tmp_path)
+    assert paths == f"{libgrad.include_dir()};{made.as_posix()}"
+    (header,) = (made / "libgrad" / "torch" / "saved").glob("*.h")  # and none of another torch
+    assert header.name == "table_2_99.h"
+    table = header.read_text(encoding="utf-8")
+    assert "TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 99" in table
     one = "&generated::OneBackward0::"
     assert f'saved_one("self", {one}self_)' in table
     assert f'saved_list("tensors", {one}tensors_, {one}tensors_released_)' in table
@@ -109,12 +120,48 @@ def test_table_of_saved_tensors_is_made_for_the_torch_at_hand(tmp_path):
     assert '{&typeid(generated::NoneBackward0), "NoneBackward0", 2, 2}' in table
 
 
+@pytest.mark.parametrize("minor", torch_minors())
+def test_table_of_saved_tensors_is_installed_for_the_torches_of_the_build(minor, tmp_path):
+    torch_dir = fake_torch(tmp_path / "torch", f"{minor}.7", DECLARATIONS)
+    assert paths_of_headers(torch_dir, tmp_path) == libgrad.include_dir()
+    assert not (tmp_path / "build" / "libgrad_torch").exists()
+
+
+def table_for(minor: str, folder: Path) -> str:
+    """Return what the compiler makes of the table's header, for a torch of a version."""
+    version = folder / "torch" / "headeronly" / "version.h"
+    version.parent.mkdir(parents=True)
+    major, number = minor.split(".")
+    version.write_text(
+        f"#define TORCH_VERSION_MAJOR {major}\n#define TORCH_VERSION_MINOR {number}\n"
+    )
+    made = folder / "libgrad" / "torch" / "saved" / "table_3_7.h"
+    made.parent.mkdir(parents=True)
+    made.write_text("int table_of_3_7;\n")
+    source = folder / "source.cpp"
+    source.write_text("#include <libgrad/torch/saved/table.h>\n")
+    include = ("-I", folder, "-I", libgrad.include_dir())
+    return run(CXX, "-std=c++20", "-E", *include, source)
+
+
+def test_header_is_chosen_by_the_torch_that_is_compiled_with(tmp_path):
+    assert "int table_of_3_7;" in table_for("3.7", tmp_path)
+
+
+def test_missing_header_is_named(tmp_path):
+    text = table_for("3.8", tmp_path)
+    assert "int table_of_3_7;" not in text
+    said = re.search(r'static_assert\(\s*false,\s*"(.*?);\s*or', text, re.DOTALL)[1]
+    words = re.sub(r'"\s*"', "", said)
+    assert words.startswith("libgrad was installed without libgrad/torch/saved/table_3_8.h, which")
+
+
 def test_torch_without_declarations_is_refused(tmp_path):
-    torch_dir = fake_torch(tmp_path / "torch", "2.13.0", "struct Other {};\n")
+    torch_dir = fake_torch(tmp_path / "torch", "2.99.0", "struct Other {};\n")
     script = ROOT / "cmake" / "libgradSaved.cmake"
     with pytest.raises(pytest.fail.Exception, match="declares no node that saves a tensor"):
         run(
-            *("cmake", f"-Dlibgrad_TORCH_DIR={torch_dir}", "-Dlibgrad_TORCH_MINOR=2.13"),
+            *("cmake", f"-Dlibgrad_TORCH_DIR={torch_dir}", "-Dlibgrad_TORCH_MINOR=2.99"),
             *(f"-DOUT={tmp_path}", "-P", script),
         )
 
