@@ -127,7 +127,12 @@ def _settings_of_uv() -> tuple[dict[str, str], Path | None]:
 
 
 def environments() -> Iterator[Path]:
-    """Yield the environments that may be installed into, but for the one that runs this build."""
+    """Yield the environments that may be installed into, but for the one that runs this build.
+
+    pip runs a build by the Python of the environment itself, whatever else is activated.
+    """
+    if "PIP_BUILD_TRACKER" in os.environ:
+        return
     names = ["UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV", "CONDA_PREFIX"]
     folders = [(os.environ.get(name), Path.cwd()) for name in names]
     if "UV" in os.environ:

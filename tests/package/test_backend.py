@@ -23,7 +23,8 @@ from support.paths import ROOT
 SUPPORT = ROOT / "build_support"
 TORCH_MINOR = ".".join(torch.__version__.split("+")[0].split(".")[:2])
 HERE, OTHER = f"{TORCH_MINOR}.1", f"{TORCH_MINOR}.2"  # versions of a fake torch
-VARIABLES = ["LIBGRAD_TORCH", "UV", "UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV", "CONDA_PREFIX"]
+ENVIRONMENTS = ["UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV", "CONDA_PREFIX"]
+VARIABLES = ["LIBGRAD_TORCH", "PIP_BUILD_TRACKER", "UV", *ENVIRONMENTS]
 
 needs_backend = pytest.mark.skipif(
     not HAS_BACKEND, reason="scikit_build_core, which the backend stands on, is not installed"
@@ -185,12 +186,14 @@ def test_torch_without_its_cmake_files_is_refused(found, monkeypatch, tmp_path):
 # --- environments that a build cannot be in: uv's, those of python -m build
 
 
-@pytest.mark.parametrize("variable", ["UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV", "CONDA_PREFIX"])
+@pytest.mark.parametrize("variable", ENVIRONMENTS)
 def test_environment_is_known_by_a_variable(variable, found, monkeypatch, tmp_path):
     target = environment(tmp_path / "target", HERE)
     run_in(environment(tmp_path / "build"), monkeypatch)
     monkeypatch.setenv(variable, str(target))
     assert found.find("")[0].directory == site(target) / "torch"
+    monkeypatch.setenv("PIP_BUILD_TRACKER", str(tmp_path))  # pip is in the environment itself
+    assert found.find("")[0] is None
 
 
 def test_variable_that_names_the_build_environment_says_nothing(found, monkeypatch, tmp_path):
