@@ -20,7 +20,9 @@ from support.header_chains import chains, leading_includes
 from support.paths import CPP, EXAMPLES
 
 import libgrad
+from libgrad._command.callables import Unusable
 from libgrad._command.wheel.metadata import minor_key
+from libgrad._command.wheel.tag import check_tools
 from libgrad._command.wheel.torches import INSTALLED, Torch, find
 from libgrad._function.compiler import cache_dir
 
@@ -109,20 +111,22 @@ def fat(folder: Path) -> dict[str, Any]:
     The other torch is that of the environment LIBGRAD_OTHER_TORCH, else one that the command has
     cached. The package is run with it where the environment has a libgrad, too.
     """
-    audited = all(importlib.util.find_spec(name) for name in ("auditwheel", "elftools"))
-    audited = audited and sys.platform == "linux"
+    try:
+        check_tools(platform := "auto")
+    except Unusable:
+        platform = "linux"
 
     def wheel(torches: str) -> Path:
         out = folder / torches.replace(os.sep, "_")
         run(
             *("env", "CMAKE_ARGS=-DCMAKE_CXX_FLAGS_RELEASE=-O0"),
             *(sys.executable, "-m", "libgrad", "wheel", EXAMPLES / "package", "--out", out),
-            *("--torch", torches, "--plat", "auto" if audited else "linux"),
+            *("--torch", torches, "--plat", platform),
         )
         (path,) = out.glob("*.whl")
         return path
 
-    built: dict[str, Any] = {"one": wheel(INSTALLED), "audited": audited, "several": None}
+    built: dict[str, Any] = {"one": wheel(INSTALLED), "platform": platform, "several": None}
     reason = "no torch of another minor version: set LIBGRAD_OTHER_TORCH to an environment with one"
     built["reason"] = reason
     if other := _other_torch():
