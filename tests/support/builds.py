@@ -29,7 +29,12 @@ from libgrad._function.compiler import cache_dir
 PROJECTS = sorted(path.parent.name for path in EXAMPLES.glob("*/CMakeLists.txt"))
 HAS_BACKEND = importlib.util.find_spec("scikit_build_core") is not None
 INCLUDE = Path(libgrad.include_dir())
-HEADERS = sorted(path.relative_to(INCLUDE).as_posix() for path in INCLUDE.rglob("*.h"))
+OTHERS = re.compile(rf"/table_(?!{INSTALLED.replace('.', '_')}\.)\d+_\d+\.h$")  # for other torches
+HEADERS = sorted(
+    header
+    for header in (path.relative_to(INCLUDE).as_posix() for path in INCLUDE.rglob("*.h"))
+    if not OTHERS.search(header)
+)
 WITH_PYTHON = {header for header in HEADERS if re.search("python[_./]", header)}
 CXX = os.environ.get("CXX", "c++")
 CHAINS = [
