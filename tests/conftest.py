@@ -116,10 +116,16 @@ def built(_builds: dict[str, Future[Any]]) -> dict[str, Future[Path]]:
 
 @pytest.fixture(scope="session")
 def fat(_builds: dict[str, Future[Any]]) -> dict[str, Any]:
-    """What `python -m libgrad wheel` made of examples/package."""
+    """What `python -m libgrad wheel` made of a new package."""
     if not builds.HAS_BACKEND:
         pytest.skip("scikit_build_core, which builds it, is not installed")
     return _builds["fat"].result()
+
+
+@pytest.fixture(scope="session")
+def new_package(_builds: dict[str, Future[Any]]) -> tuple[Path, dict[str, str]]:
+    """A package that `new` wrote, installed, and what its README's commands printed."""
+    return _builds["new_package"].result()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""``python -m libgrad``: a demo, versions and paths, checks, pictures, a doctor, wheels."""
+"""``python -m libgrad``: a demo, versions, checks, pictures, a doctor, packages and wheels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from . import __version__, cmake_dir, include_dir
 from ._command.check import add_arguments as add_check_arguments
 from ._command.doctor import add_arguments as add_doctor_arguments
 from ._command.graph import add_arguments as add_graph_arguments
+from ._command.new import add_arguments as add_new_arguments
 from ._command.wheel import add_arguments as add_wheel_arguments
 
 
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     add_graph_arguments(drawer)
     doctor = commands.add_parser("doctor", help="run a program; say who changed what it needs")
     add_doctor_arguments(doctor)
+    new = commands.add_parser("new", help="write a package with a C++ Function, ready for pip")
+    add_new_arguments(new)
     wheel = commands.add_parser("wheel", help="build one wheel for several versions of torch")
     add_wheel_arguments(wheel)
     options = parser.parse_args(arguments)
@@ -66,6 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
         from ._command.wheel import command as wheel_command
 
         return wheel_command(options)
+    if options.command == "new":
+        from ._command.new import command as new_command
+
+        return new_command(options)
     parser.print_help()
     return 2
 

@@ -28,8 +28,8 @@ cmake_minimum_required(VERSION 3.18...4.1)
 project(outer LANGUAGES CXX)
 find_package(Python REQUIRED COMPONENTS Interpreter Development.Module)
 {way}
-libgrad_add_module(cube "{root}/examples/package/cube.cpp")
-install(TARGETS cube LIBRARY DESTINATION .)
+libgrad_add_module(softplus "{root}/examples/custom_function/softplus.cpp")
+install(TARGETS softplus LIBRARY DESTINATION .)
 add_executable(square "{root}/examples/square/square.cpp")
 target_link_libraries(square PRIVATE libgrad::libgrad)
 """
@@ -48,7 +48,7 @@ def test_sources_may_be_part_of_another_project(way, tmp_path):
     assert commands.count(f"-I{ROOT.as_posix()}/csrc ") == 2  # and nothing of ours is compiled
     assert "csrc/bindings" not in commands
     scripts = [path.read_text(encoding="utf-8") for path in build.rglob("cmake_install.cmake")]
-    assert any("cube." in script for script in scripts)
+    assert any("softplus." in script for script in scripts)
     assert not any("csrc/libgrad" in script for script in scripts)  # not in the other's wheel
 
 

@@ -67,7 +67,7 @@ def test_without_a_command_it_shows_help_and_fails(capsys):
     assert main([]) == 2
     out = capsys.readouterr().out
     assert out.startswith("usage: python -m libgrad")
-    for word in ("demo", "info", "--includedir", "--cmakedir", "--version"):
+    for word in ("demo", "info", "new", "--includedir", "--cmakedir", "--version"):
         assert word in out
 
 

@@ -10,9 +10,10 @@ comment lines directly below that line; a blank line ends them::
 ``python`` blocks of a page share one namespace, in order. ``cpp`` blocks of all pages become one
 function each of one program, built with the installed package; their ``#include`` lines go to its
 top, and it is run once for each page. A ``cpp`` block with PYBIND11_MODULE or main() is a whole
-source: it must be found, word for word, in a file of examples/. So must a ``cmake``, ``toml`` or
-``text`` block that starts as a whole file does; else these, and ``console`` blocks, are not looked
-at. There are no other kinds.
+source: it must be found, word for word, in a file of examples/ or of the package that
+``python -m libgrad new cubes`` writes. So must a ``cmake``, ``toml`` or ``text`` block that starts
+as a whole file does; else these, and ``console`` blocks, are not looked at. There are no other
+kinds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ import pytest
 from support.consumer import run
 from support.docs_blocks import PAGES, Block, read_blocks, runnable
 from support.paths import BENCHMARKS, DOCS, EXAMPLES, ROOT, TESTS
+
+from libgrad._command.new import files
 
 CPP = runnable("cpp")
 LINKED = [
@@ -82,14 +85,13 @@ def test_cpp_blocks_print_what_they_say(page, docs_program):
 
 @pytest.mark.parametrize("language", ["cpp", "cmake", "toml", "text"])
 def test_whole_sources_are_the_examples(language):
-    patterns = "*.cpp", "*.txt", "*.toml", "*.py"
-    files = [path for pattern in patterns for path in EXAMPLES.glob(f"*/**/{pattern}")]
-    examples = [path.read_text(encoding="utf-8") for path in files]
+    paths = [path for pattern in ("*.cpp", "*.txt") for path in EXAMPLES.glob(f"*/{pattern}")]
+    examples = [*(path.read_text(encoding="utf-8") for path in paths), *files("cubes").values()]
     wholes = [b for page in PAGES for b in read_blocks(page, language) if b.is_whole_source]
     assert wholes
     for block in wholes:
         found = any(block.code.strip() in example for example in examples)
-        assert found, f"{block}: no file of examples/ holds this text"
+        assert found, f"{block}: no file of examples/ or of a new package holds this text"
 
 
 @pytest.mark.parametrize("language", ["python", "cpp"])

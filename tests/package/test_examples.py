@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import runpy
 import shutil
 from pathlib import Path
 
-import pytest
 import torch
-from support.builds import HAS_BACKEND, PROJECTS
+from support.builds import PROJECTS
 from support.consumer import load, run
-from support.paths import EXAMPLES, ROOT
+from support.paths import EXAMPLES
 from torch.autograd import gradcheck, gradgradcheck
 
-import libgrad
-
 EXPECTED = Path(__file__).parent / "expected"
-
-
-@pytest.mark.skipif(not HAS_BACKEND, reason="scikit_build_core, which builds it, is not installed")
-def test_package_passes_its_own_tests(built, monkeypatch):
-    monkeypatch.syspath_prepend(built["package"].result())
-    tests = runpy.run_path(str(EXAMPLES / "package" / "test_cubes.py"))
-    functions = [function for name, function in tests.items() if name.startswith("test_")]
-    assert len(functions) == 2
-    for function in functions:
-        function()
-
-
-def test_package_says_which_torch_it_needs():
-    text = (EXAMPLES / "package" / "pyproject.toml").read_text(encoding="utf-8")
-    (torch_minor,) = re.findall(r'"torch==(\d+\.\d+)\.\*"', text)
-    (libgrad_minor,) = re.findall(r'"libgrad==(\d+\.\d+)\.\*"', text)
-    assert f"'torch=={torch_minor}.*'" in (ROOT / "README.md").read_text("utf-8")
-    assert libgrad.__version__.startswith(f"{libgrad_minor}.")
 
 
 def test_custom_function_is_softplus(built):
@@ -67,6 +44,6 @@ def test_derivatives_prints_what_it_should_and_has_no_python_in_it(built):
 def test_every_example_is_explained():
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     # each has a test above
-    assert PROJECTS == ["custom_function", "derivatives", "package", "square"]
+    assert PROJECTS == ["custom_function", "derivatives", "square"]
     for name in PROJECTS:
         assert f"`{name}`" in text

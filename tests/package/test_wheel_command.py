@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from support.builds import HAS_BACKEND
-from support.paths import EXAMPLES
 
 from libgrad.__main__ import main
 from libgrad._command.callables import Unusable
@@ -189,32 +188,34 @@ def unpacked(path: Path, folder: Path) -> Path:
     return folder
 
 
-def run_tests_of_cubes(python: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_tests_of_cubes(
+    python: str, project: Path, folder: Path
+) -> subprocess.CompletedProcess[str]:
     """Run the package's own tests, by the libgrad and the torch of another Python."""
     program = (
         f"import runpy, sys; sys.path.insert(0, {str(folder)!r})\n"
-        f"tests = runpy.run_path({str(EXAMPLES / 'package' / 'test_cubes.py')!r})\n"
+        f"tests = runpy.run_path({str(project / 'tests' / 'test_cubes.py')!r})\n"
         "print(sum(1 for name, test in tests.items() if name[:5] == 'test_' and not test()))\n"
-        "import torch; print(torch.__version__, sys.modules['cubes.cube'].__file__)"
+        "import torch; print(torch.__version__, sys.modules['cubes._C'].__file__)"
     )
     command = [python, "-c", program]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
-def check_package(path: Path, folder: Path, minors: list[str]) -> None:
+def check_package(path: Path, project: Path, folder: Path, minors: list[str]) -> None:
     """Look at the wheel, and run the package's tests from it."""
     unpacked(path, folder)
     modules = sorted(found.relative_to(folder).as_posix() for found in folder.rglob("*.so"))
     folders = [f"cubes/_torch_{minor.replace('.', '_')}" for minor in minors]
     assert [name.rpartition("/")[0] for name in modules] == folders
-    assert (folder / "cubes" / "cube.py").read_bytes() == CHOOSER.data
+    assert (folder / "cubes" / "_C.py").read_bytes() == CHOOSER.data
     (metadata,) = folder.glob("cubes-*.dist-info/METADATA")
     requires = re.findall("Requires-Dist: (torch.*)", metadata.read_text("utf-8"))
     assert requires == [requirement(torches.oldest(), minors[-1])]
-    said = run_tests_of_cubes(sys.executable, folder)
+    said = run_tests_of_cubes(sys.executable, project, folder)
     assert said.returncode == 0, said.stderr
     count, version, file = said.stdout.split()
-    assert (count, version) == ("2", torch.__version__)
+    assert (count, version) == ("3", torch.__version__)
     assert f"/_torch_{MINOR.replace('.', '_')}/" in file
 
 
@@ -223,21 +224,21 @@ def test_package_becomes_a_wheel_with_a_tag(fat, tmp_path):
     assert re.fullmatch(r"cubes-0\.1\.0-cp\d+-cp\d+-.*\.whl", path.name)
     if tag._is_audited(fat["platform"]):
         assert "manylinux" in path.name
-    check_package(path, tmp_path, [MINOR])
+    check_package(path, fat["project"], tmp_path, [MINOR])
 
 
 def test_package_becomes_one_wheel_for_two_torches(fat, tmp_path):
     if fat["several"] is None:
         pytest.skip(fat["reason"])
-    check_package(fat["several"], tmp_path, fat["minors"])
+    check_package(fat["several"], fat["project"], tmp_path, fat["minors"])
 
 
 def test_the_same_wheel_runs_with_the_other_torch(fat, tmp_path):
     if fat["other python"] is None:
         pytest.skip(f"{fat['reason']}, and libgrad")
     unpacked(fat["several"], tmp_path)
-    said = run_tests_of_cubes(fat["other python"], tmp_path)
+    said = run_tests_of_cubes(fat["other python"], fat["project"], tmp_path)
     assert said.returncode == 0, said.stderr
     count, version, _ = said.stdout.split()
-    assert count == "2"
+    assert count == "3"
     assert ".".join(version.split(".")[:2]) == next(m for m in fat["minors"] if m != MINOR)

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 import torch
+from support import environment
 from support.consumer import build, run
-from support.docs_blocks import build_cpp, runnable
+from support.docs_blocks import build_cpp, read_blocks, runnable
 from support.header_chains import chains, leading_includes
 from support.paths import CPP, EXAMPLES
 
@@ -95,23 +96,11 @@ def _compile(source: str, folder: Path, *, python: bool) -> Said:
 def built(folder: Path) -> dict[str, Future[Path]]:
     """Futures of the folders where each of examples/ was built; two are built at a time."""
     with ThreadPoolExecutor(2) as pool:
-        return {name: pool.submit(_build_example, name, folder / name) for name in PROJECTS}
-
-
-def _build_example(name: str, folder: Path) -> Path:
-    if name != "package":
-        return build(EXAMPLES / name, folder)
-    if HAS_BACKEND:  # by pip, from what is there and without optimizing
-        run(
-            *(sys.executable, "-m", "pip", "install", "--no-index", "--no-build-isolation"),
-            *("--no-deps", "--config-settings=cmake.define.CMAKE_CXX_FLAGS_RELEASE=-O0"),
-            *("--target", folder, EXAMPLES / "package"),
-        )
-    return folder
+        return {name: pool.submit(build, EXAMPLES / name, folder / name) for name in PROJECTS}
 
 
 def fat(folder: Path) -> dict[str, Any]:
-    """Wheels of examples/package that `python -m libgrad wheel` makes, for one torch and for two.
+    """Wheels that `python -m libgrad wheel` makes of a new package, for one torch and for two.
 
     The other torch is that of the environment LIBGRAD_OTHER_TORCH, else one that the command has
     cached. The package is run with it where the environment has a libgrad, too.
@@ -120,18 +109,20 @@ def fat(folder: Path) -> dict[str, Any]:
         check_tools(platform := "auto")
     except Unusable:
         platform = "linux"
+    run(sys.executable, "-m", "libgrad", "new", "cubes", cwd=folder)
 
     def wheel(torches: str) -> Path:
         out = folder / torches.replace(os.sep, "_")
         run(
             *("env", "CMAKE_ARGS=-DCMAKE_CXX_FLAGS_RELEASE=-O0"),
-            *(sys.executable, "-m", "libgrad", "wheel", EXAMPLES / "package", "--out", out),
+            *(sys.executable, "-m", "libgrad", "wheel", folder / "cubes", "--out", out),
             *("--torch", torches, "--plat", platform),
         )
         (path,) = out.glob("*.whl")
         return path
 
-    built: dict[str, Any] = {"one": wheel(INSTALLED), "platform": platform, "several": None}
+    built: dict[str, Any] = {"project": folder / "cubes", "platform": platform}
+    built |= {"one": wheel(INSTALLED), "several": None}
     reason = "no torch of another minor version: set LIBGRAD_OTHER_TORCH to an environment with one"
     built["reason"] = reason
     if other := _other_torch():
@@ -161,10 +152,36 @@ def docs_program(folder: Path) -> Path:
     return build_cpp(list(runnable("cpp").values()), folder)
 
 
+def new_package(folder: Path) -> tuple[Path, dict[str, str]]:
+    """`my-cubes`, a new package, in an environment `venv` beside it; and what was printed there
+    by the commands of its README, each run as it stands.
+    """
+    run(sys.executable, "-m", "libgrad", "new", "my-cubes", cwd=folder)
+    environment.create(folder / "venv")
+    (folder / "wheels").mkdir()
+    variables = {
+        **os.environ,
+        **environment.offline(folder / "wheels"),
+        "PATH": os.pathsep.join(
+            [f"{folder}/venv/bin", str(Path(sys.executable).parent), os.environ["PATH"]]
+        ),
+        "CMAKE_ARGS": "-DCMAKE_CXX_FLAGS_RELEASE=-O0",  # the test is in a hurry
+    }
+    project = folder / "my-cubes"
+    install, make_wheel = read_blocks(project / "README.md", "console")
+    assert "libgrad wheel" in make_wheel.code
+    printed = {
+        command: run("bash", "-c", command, cwd=project, env=variables)
+        for command in install.code.splitlines()
+    }
+    return project, printed
+
+
 JOBS = {
     "docs_program": docs_program,
     "cpp_build": cpp_build,
     "compiled": compiled,
     "built": built,
     "fat": fat,
+    "new_package": new_package,
 }

@@ -17,13 +17,9 @@ import libgrad
 def run(*command: str | Path, **options: object) -> str:
     """Run a command and return its standard output; fail with all it said when it fails."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        command,
-        check=False,
-        text=True,
-        env={**os.environ, "PATH": path},
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    options = {"env": {**os.environ, "PATH": path}, **pipes, **options}
+    done = subprocess.run(command, check=False, text=True, **options)
     if done.returncode != 0:
         said = f"{done.stdout}\n{done.stderr}"
         pytest.fail(f"{command[0]} exited with {done.returncode}:\n{said}", pytrace=False)
