@@ -59,9 +59,16 @@ def _cache_of_load_inline(
         yield
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests that want a fresh Python first, and those that wait for a compiler last."""
+    """Order the tests that want a fresh Python first, and those that wait for a compiler last.
+
+    The latter are marked.
+    """
     jobs = list(builds.JOBS)
+    for item in items:
+        if _jobs_of(item):
+            item.add_marker("builds")
 
     def place(item: pytest.Item) -> int:
         if item.get_closest_marker("fresh"):
