@@ -19,6 +19,13 @@
 
 namespace libgrad::detail {
 
+/// torch's own `apply`, which takes the class as its first argument: a
+/// classmethod, whose function it is, or (torch 2.15) a method of C.
+inline py::object torch_apply(const py::object& base) {
+  const py::object member = base.attr("__dict__")["apply"];
+  return py::getattr(member, "__func__", member);
+}
+
 inline py::object interned(const char* name) {
   return py::reinterpret_steal<py::object>(PyUnicode_InternFromString(name));
 }
@@ -28,7 +35,7 @@ struct FunctionNames {
   py::object base =
       py::module_::import("torch.autograd.function").attr("Function");
   py::object base_setup_context = base.attr("setup_context");
-  py::object base_apply = base.attr("apply").attr("__func__");
+  py::object base_apply = torch_apply(base);
   py::object base_backward = base.attr("backward");
   py::object base_vjp = base.attr("vjp");
   py::object forward = interned("forward");
