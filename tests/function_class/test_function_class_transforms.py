@@ -75,7 +75,10 @@ def test_a_tensor_that_outlived_its_transform_is_unwrapped() -> None:
         assert_same(keep(ours), keep(theirs))
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.*:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*torch.jit.trace.*:DeprecationWarning",
+    "ignore:.*torch.jit.trace.*:FutureWarning",
+)
 def test_the_tracer_records_it_as_torchs() -> None:
     def graph(f):
         traced = torch.jit.trace(lambda t: f.Cube.apply(t, 2), x.clone().requires_grad_())

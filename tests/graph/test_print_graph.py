@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.operators import same_linear
 from torch import Tensor, nn
 
 import libgrad
@@ -117,7 +118,10 @@ def drawn(*args: Any, **options: Any) -> str:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[same_linear] if name == "attention" else []) for name in CASES],
+)
 def test_drawing_is_the_expected_one(name):
     tensor, params, options = CASES[name]()
     text = drawn(tensor, params, **options)

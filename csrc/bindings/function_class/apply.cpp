@@ -2,6 +2,8 @@
 
 #ifdef LIBGRAD_HAS_PYTHON_FUNCTION
 
+#include <c10/util/ScopeExit.h>
+
 namespace libgrad::detail {
 
 namespace {
@@ -38,21 +40,19 @@ bool takes_exactly(PyObject* forward, size_t count) {
 bool read_tensors(PythonCall& call) {
   call.is_variable.assign(call.count, false);
   call.tensors.clear();
-  call.needs_grad = checked(PyTuple_New(static_cast<Py_ssize_t>(call.count)));
+  call.needs_grad.assign(call.count, false);
   bool any_needs_grad = false;
   bool any_dead = false;
   for (size_t i = 0; i < call.count; ++i) {
-    bool needs_grad = false;
-    if (THPVariable_Check(call.args[i])) {
-      const auto& tensor = THPVariable_Unpack(call.args[i]);
-      call.is_variable[i] = true;
-      call.tensors.push_back(tensor);
-      needs_grad = tensor.requires_grad();
-      any_dead |= tensor.key_set().has(c10::DispatchKey::FuncTorchGradWrapper);
+    if (!THPVariable_Check(call.args[i])) {
+      continue;
     }
-    any_needs_grad |= needs_grad;
-    PyTuple_SET_ITEM(
-        call.needs_grad.get(), i, Py_NewRef(needs_grad ? Py_True : Py_False));
+    const auto& tensor = THPVariable_Unpack(call.args[i]);
+    call.is_variable[i] = true;
+    call.tensors.push_back(tensor);
+    call.needs_grad[i] = tensor.requires_grad();
+    any_needs_grad |= call.needs_grad[i];
+    any_dead |= tensor.key_set().has(c10::DispatchKey::FuncTorchGradWrapper);
   }
   call.is_executable = any_needs_grad && at::GradMode::is_enabled();
   return any_dead;
@@ -103,6 +103,12 @@ PyObject* run(PythonCall& call) {
     call.args = &PyTuple_GET_ITEM(alive.ptr(), 0);
     read_tensors(call);
   }
+  // Its ctx, and with it the node, may outlive the call.
+  const auto leave = c10::make_scope_exit([&call] {
+    if (call.context) {
+      python_node(call.ctx())->call_ = nullptr;
+    }
+  });
   auto outputs = [&] {
     at::RecordFunction guard(at::RecordScope::FUNCTION);
     if (C10_UNLIKELY(guard.isActive())) {

@@ -11,6 +11,8 @@
 
 #include "bindings/function_class/class.h"
 
+#include <torch/csrc/Dtype.h>
+
 #ifdef LIBGRAD_HAS_PYTHON_FUNCTION
 
 namespace libgrad::detail {
@@ -145,11 +147,11 @@ inline PythonOutputs PythonFunction::forward(
   call->context =
       new_context(reinterpret_cast<PyTypeObject*>(type.get()), node);
   auto* python = call->ctx();
-  python->needs_input_grad = Py_NewRef(call->needs_grad.get());
   python->clear_saved_tensors_on_access =
       read_class_flag(call->cls, names.clears);
   python->boxed_grads_call = read_class_flag(call->cls, names.boxed);
   node->is_variable_input_ = std::move(call->is_variable);
+  node->needs_grad_ = std::move(call->needs_grad);
   node->call_ = call;
   node.reset();
   call->result = call_forward(*call);
@@ -163,6 +165,55 @@ inline PythonOutputs PythonFunction::forward(
   ctx->mark_dirty(take_tensors(python->dirty_tensors, "mark_dirty"));
 
   return read_results(*call);
+}
+
+inline GradDtypes read_grad_dtypes(
+    const PythonCall& call,
+    const PythonOutputs& outputs,
+    const Impls& non_differentiable) {
+  auto* declared = call.grad_dtypes.get();
+  const auto count = static_cast<size_t>(PyTuple_GET_SIZE(declared));
+  TORCH_CHECK(
+      count == outputs.size(),
+      "set_output_grad_dtype expected the number of declarations to match the "
+      "number of outputs: the Function returned ",
+      outputs.size(),
+      " values but ",
+      count,
+      " declarations were provided");
+  GradDtypes dtypes(count);
+  for (size_t i = 0; i < count; ++i) {
+    auto* item = PyTuple_GET_ITEM(declared, i);
+    if (item == Py_None) {
+      continue;
+    }
+    TORCH_CHECK(
+        THPDtype_Check(item),
+        "set_output_grad_dtype expects each declaration to be a torch.dtype or "
+        "None, but got ",
+        Py_TYPE(item)->tp_name);
+    dtypes[i] = reinterpret_cast<THPDtype*>(item)->scalar_type;
+    TORCH_CHECK(
+        torch::autograd::isDifferentiableType(*dtypes[i]),
+        "set_output_grad_dtype: no gradient has the dtype ",
+        *dtypes[i],
+        " that was declared for output ",
+        i,
+        ". Pass a dtype of floating point, or None.");
+    const auto& tensor = outputs.tensors[i];
+    TORCH_CHECK(
+        tensor &&
+            torch::autograd::isDifferentiableType(tensor->scalar_type()) &&
+            non_differentiable.count(tensor->unsafeGetTensorImpl()) == 0,
+        "set_output_grad_dtype: got a concrete dtype for output ",
+        i,
+        ", but that output is not a differentiable tensor (it is a non-tensor, "
+        "was marked non-differentiable, or has a non-differentiable dtype). "
+        "Pass None for output ",
+        i,
+        " instead.");
+  }
+  return dtypes;
 }
 
 /// Adds the gradients as arguments of backward: one by one, or, if `boxed`, in

@@ -58,13 +58,90 @@ PyObject* set_materialize_grads(PyObject* self, PyObject* value) {
   Py_RETURN_NONE;
 }
 
-/// The attribute `name` of torch's base class, for a ctx that torch's own
-/// `apply` made.
+/// The attribute `name` of torch's base class.
 PyObject* inherited(PyObject* self, const char* name) {
   auto* descriptor = PyDict_GetItemString(THPFunctionType.tp_dict, name);
   return Py_TYPE(descriptor)
       ->tp_descr_get(
           descriptor, self, reinterpret_cast<PyObject*>(Py_TYPE(self)));
+}
+
+/// Made from the node when it is first asked for.
+PyObject* needs_input_grad(PyObject* self, void*) {
+  auto* ctx = unpack(self);
+  const auto* node = python_node(ctx);
+  if (!node) {  // torch's own apply made this ctx
+    return inherited(self, "needs_input_grad");
+  }
+  if (!ctx->needs_input_grad) {
+    const auto& bits = node->needs_grad_;
+    auto* tuple = PyTuple_New(static_cast<Py_ssize_t>(bits.size()));
+    for (size_t i = 0; tuple && i < bits.size(); ++i) {
+      PyTuple_SET_ITEM(tuple, i, Py_NewRef(bits[i] ? Py_True : Py_False));
+    }
+    ctx->needs_input_grad = tuple;
+  }
+  return Py_XNewRef(ctx->needs_input_grad);
+}
+
+int set_needs_input_grad(PyObject* self, PyObject* value, void*) {
+  Py_XSETREF(unpack(self)->needs_input_grad, Py_XNewRef(value));
+  return 0;
+}
+
+PyObject* output_grad_dtypes(PyObject* self, void*) {
+  const auto* node = python_node(unpack(self));
+  const auto* call = node ? node->call_ : nullptr;
+  return Py_NewRef(
+      call && call->grad_dtypes ? call->grad_dtypes.get() : Py_None);
+}
+
+/// For a ctx of torch's own `apply`: torch's method, where it has one.
+PyObject* torchs_set_output_grad_dtype(PyObject* self, PyObject* dtypes) {
+  const auto method = py::module_::import("torch.autograd.function")
+                          .attr("FunctionCtx")
+                          .attr("set_output_grad_dtype");
+  return method(py::handle(self), *py::reinterpret_borrow<py::tuple>(dtypes))
+      .release()
+      .ptr();
+}
+
+PyObject* set_output_grad_dtype(PyObject* self, PyObject* dtypes) {
+  HANDLE_TH_ERRORS
+  const auto* node = python_node(unpack(self));
+  if (!node) {
+    return torchs_set_output_grad_dtype(self, dtypes);
+  }
+  TORCH_CHECK(
+      node->call_,
+      "set_output_grad_dtype must be called from forward or setup_context, but "
+      "apply has returned");
+  TORCH_CHECK(
+      !node->call_->grad_dtypes,
+      "set_output_grad_dtype can only be called once");
+  node->call_->grad_dtypes = Py_NewRef(dtypes);
+  Py_RETURN_NONE;
+  END_HANDLE_TH_ERRORS
+}
+
+/// The engine's buffers of the gradients of the inputs, by torch's getter: it
+/// finds the node in ctx, and asks ctx which arguments were tensors.
+PyObject* input_grad_buffers(PyObject* self, void*) {
+  auto* ctx = unpack(self);
+  if (const auto* node = python_node(ctx)) {
+    ctx->is_variable_input = node->is_variable_input_;
+  }
+  return inherited(self, "_input_grad_buffers");
+}
+
+/// Where torch has no such getter.
+PyObject* no_input_grad_buffers(PyObject*, void*) {
+  PyErr_SetString(
+      PyExc_AttributeError,
+      "ctx.input_grad_buffers: the engine of torch " TORCH_VERSION
+      " does not hand out its buffers; torch 2.15 is the first that does. "
+      "Return the gradient instead");
+  return nullptr;
 }
 
 PyObject* saved(PyObject* self, const char* name) {
@@ -143,11 +220,23 @@ py::object make_function_context() {
        METH_VARARGS,
        nullptr},
       {"set_materialize_grads", set_materialize_grads, METH_O, nullptr},
+      {"set_output_grad_dtype", set_output_grad_dtype, METH_VARARGS, nullptr},
       {nullptr, nullptr, 0, nullptr}};
+  const bool torch_has_buffers =
+      PyDict_GetItemString(THPFunctionType.tp_dict, "_input_grad_buffers");
   static PyGetSetDef properties[] = {
       {"saved_tensors", saved_tensors, nullptr, nullptr, nullptr},
       {"saved_variables", saved_variables, nullptr, nullptr, nullptr},
       {"_raw_saved_tensors", raw_saved_tensors, nullptr, nullptr, nullptr},
+      {"needs_input_grad",
+       needs_input_grad,
+       set_needs_input_grad,
+       nullptr,
+       nullptr},
+      {"output_grad_dtypes", output_grad_dtypes, nullptr, nullptr, nullptr},
+      torch_has_buffers
+          ? PyGetSetDef{"_input_grad_buffers", input_grad_buffers, nullptr, nullptr, nullptr}
+          : PyGetSetDef{"input_grad_buffers", no_input_grad_buffers, nullptr, nullptr, nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr}};
   static PyType_Slot slots[] = {
       {Py_tp_methods, methods}, {Py_tp_getset, properties}, {0, nullptr}};

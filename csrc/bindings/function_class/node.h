@@ -28,6 +28,8 @@
 #include <torch/csrc/utils/pybind.h>
 #include <torch/csrc/utils/pyobject_preservation.h>
 
+#include <c10/util/SmallVector.h>
+
 #include <mutex>
 #include <optional>
 #include <string>
@@ -39,6 +41,9 @@ namespace libgrad::detail {
 
 using Impls = std::unordered_set<at::TensorImpl*>;
 using torch::autograd::variable_list;
+
+/// For each argument of apply, whether it is a tensor that requires grad.
+using NeedsGrad = c10::SmallVector<bool, 16>;
 
 [[noreturn]] inline void throw_python_error() {
   python_error error;
@@ -62,13 +67,14 @@ struct PythonCall {
   bool is_executable = false;
   bool has_setup_context = false;
   std::vector<bool> is_variable{};
-  variable_list tensors{};    // the arguments that are tensors
-  THPObjectPtr needs_grad{};  // tuple
-  THPObjectPtr context{};     // a THPFunction: what Python calls ctx
-  THPObjectPtr result{};      // what forward returned
-  variable_list to_save{};    // undefined for None
-  Impls outputs{};            // outputs that have a node
-  Impls saved_by_setup{};     // tensors that setup_context saves
+  variable_list tensors{};  // the arguments that are tensors
+  NeedsGrad needs_grad{};
+  THPObjectPtr context{};      // a THPFunction: what Python calls ctx
+  THPObjectPtr result{};       // what forward returned
+  THPObjectPtr grad_dtypes{};  // tuple; null: set_output_grad_dtype not called
+  variable_list to_save{};     // undefined for None
+  Impls outputs{};             // outputs that have a node
+  Impls saved_by_setup{};      // tensors that setup_context saves
 
   THPFunction* ctx() { return reinterpret_cast<THPFunction*>(context.get()); }
 };
@@ -205,9 +211,10 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
 
   AutogradContext ctx_;
   std::vector<bool> is_variable_input_;
+  libgrad::detail::NeedsGrad needs_grad_;
   std::vector<VariableInfo> input_info_;
   std::vector<VariableInfo> output_info_;
-  libgrad::detail::PythonCall* call_ = nullptr;  // valid while `apply` runs
+  libgrad::detail::PythonCall* call_ = nullptr;  // null unless `apply` runs
 };
 
 namespace libgrad::detail {
@@ -255,6 +262,28 @@ T to_output_type(PythonOutputs& outputs) {
   return std::move(outputs);
 }
 
+/// The dtypes that set_output_grad_dtype declared, as read_grad_dtypes reads
+/// them: one for each output; nullopt for None.
+using GradDtypes = std::vector<std::optional<at::ScalarType>>;
+
+/// Reads the declarations of a call. Needs the GIL. Throws unless there is one
+/// for each output, and a dtype only for an output that has a gradient.
+GradDtypes read_grad_dtypes(
+    const PythonCall& call,
+    const PythonOutputs& outputs,
+    const Impls& non_differentiable);
+
+/// Makes the engine cast the gradient of each output to its dtype; one of
+/// nullopt stays as it is.
+inline void set_grad_dtypes(PythonNode& node, const GradDtypes& dtypes) {
+  for (size_t i = 0; i < dtypes.size(); ++i) {
+    auto& metadata = node.mutable_input_metadata(i);
+    if (!metadata.was_default_constructed()) {
+      metadata.set_grad_dtype(dtypes[i]);
+    }
+  }
+}
+
 /// LibTorch's _wrap_outputs, with the class's jvp in place of the function that
 /// refuses forward mode.
 template <class... Rest>
@@ -275,6 +304,9 @@ PythonOutputs _wrap_outputs(
         checked(PyObject_CallMethod(self, "view_as", "O", self.get())).get());
   };
   auto& call = *outputs.call;
+  const auto dtypes = call.grad_dtypes
+                          ? read_grad_dtypes(call, outputs, non_differentiable)
+                          : GradDtypes();
   PythonOutputs wrapped{
       outputs.call,
       torch::autograd::_wrap_outputs(
@@ -290,6 +322,9 @@ PythonOutputs _wrap_outputs(
           view_as_self,
           call.ctx()->pure_view,
           std::forward<Rest>(rest)...)};
+  if (node) {
+    set_grad_dtypes(*node, dtypes);
+  }
   for (const auto& output : wrapped.tensors) {
     if (node && output.has_value()) {
       call.outputs.insert(output->unsafeGetTensorImpl());

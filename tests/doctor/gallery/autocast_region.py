@@ -8,7 +8,7 @@ EXPECT = {
     "field": "result",
     "shape": [3, 3],
     "dtype": "bfloat16",
-    "writers": ["aten::fill_.Tensor"],
+    "writers": ["x[i] = v"],
     "saved_version": 0,
     "version": 1,
     "made_by": "aten::tanh",

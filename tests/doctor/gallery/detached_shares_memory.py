@@ -8,7 +8,7 @@ EXPECT = {
     "field": "result",
     "shape": [4, 2],
     "dtype": "float32",
-    "writers": ["aten::index_put_"],
+    "writers": ["x[mask] = v"],
     "saved_version": 0,
     "version": 1,
     "made_by": "aten::sigmoid",

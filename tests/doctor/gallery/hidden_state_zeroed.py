@@ -8,7 +8,7 @@ EXPECT = {
     "field": "mat1",
     "shape": [2, 3],
     "dtype": "float32",
-    "writers": ["aten::index_put_"],
+    "writers": ["x[mask] = v"],
     "saved_version": 2,
     "version": 3,
     "made_by": "aten::add_.Tensor",

@@ -8,10 +8,10 @@ EXPECT = {
     "field": "self",
     "shape": [2],
     "dtype": "float32",
-    "writers": ["aten::copy_"],
+    "writers": ["scalar[i] = v"],
     "saved_version": 1,
     "version": 2,
-    "made_by": "aten::copy_",
+    "made_by": "scalar[i] = v",
     "module": None,
 }
 

@@ -8,7 +8,7 @@ EXPECT = {
     "field": "result",
     "shape": [4, 3],
     "dtype": "float32",
-    "writers": ["aten::sub_.Tensor", "aten::mul_.Tensor", "aten::copy_"],
+    "writers": ["aten::sub_.Tensor", "aten::mul_.Tensor", "scalar[i] = v"],
     "saved_version": 0,
     "version": 3,
     "made_by": "aten::sigmoid",

@@ -21,7 +21,7 @@ EXPECT = {
     "field": "result",
     "shape": [7, 6],
     "dtype": "float32",
-    "writers": ["aten::fill_.Tensor"],
+    "writers": ["x[i] = v"],
     "saved_version": 0,
     "version": 1,
     "made_by": "aten::tanh",
