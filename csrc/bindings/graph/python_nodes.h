@@ -5,13 +5,15 @@
 /// - a PyNode's Python object is the ctx: a THPFunction, whose SavedVariables
 ///   are `saved_variables` until `has_freed_buffers`;
 /// - what forward put on ctx is in that object's dict;
-/// - hooks from Python are PySavedVariableHooks and hand out what they packed;
+/// - hooks from Python are PySavedVariableHooks;
 /// - the unpack hook of torch.utils.checkpoint has its `frame` in its closure;
 ///   `saved_args` of the frame has the inputs of the recomputation, as
 ///   SavedTensors, and the closure of its `recompute_fn` has the state of
 ///   random numbers.
 
 #pragma once
+
+#include "bindings/graph/python_hooks.h"
 
 #include <libgrad/torch/saved/of_node.h>
 
@@ -144,11 +146,14 @@ inline void read_python_pack(
     return;
   }
   py::gil_scoped_acquire gil;
-  const auto unpack_and_data = packed.retrieve_unpack_hook_data();
-  auto* interpreter = getPyInterpreter();
-  auto* unpack = unpack_and_data->first.ptr(interpreter);
-  read_object(unpack_and_data->second.ptr(interpreter), "", sink);
-  if (hooks.emplace(unpack, 0).second) {
+  const auto data = data_of(
+      static_cast<const torch::autograd::PySavedVariableHooks&>(made_by));
+  if (!data) {
+    return;  // the pack hook raised
+  }
+  read_object(data.ptr(), "", sink);
+  const auto unpack = unpack_hook_of(packed);
+  if (hooks.emplace(unpack.ptr(), 0).second) {
     read_checkpoint(unpack, sink);
   }
 }

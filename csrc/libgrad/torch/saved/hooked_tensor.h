@@ -35,6 +35,8 @@ class NoHooks {
 class HookedTensor : public torch::autograd::SavedVariableHooks {
  public:
   explicit HookedTensor(HooksPtr hooks) : hooks_(std::move(hooks)) {}
+  HookedTensor(const HookedTensor&) = delete;
+  HookedTensor& operator=(const HookedTensor&) = delete;
 
   void call_pack_hook(const at::Tensor& tensor) override {
     // A node that saves its own output would keep itself alive. tensor_data()

@@ -143,12 +143,12 @@ inline SavedPlace saved_place(
   place.hooks = saved.has_hooks();
   place.output = saved.*member(SavedOutput());
   place.version = saved.*member(SavedVersion());
-  if (place.hooks) {
-    place.state = SavedState::kPacked;
-    place.packed = &saved;
-  } else if (tensor.defined()) {
+  if (tensor.defined()) {  // with hooks: they raised
     place.state = SavedState::kHeld;
     place.tensor = &tensor;
+  } else if (place.hooks) {
+    place.state = SavedState::kPacked;
+    place.packed = &saved;
   } else {
     place.state = SavedState::kReleased;
   }
