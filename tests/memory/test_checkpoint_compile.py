@@ -67,6 +67,7 @@ def test_a_compiled_function_around(run):
         assert torch.equal(grad(compiled(x), x), expected)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, of the second
 def test_compiled_layers_of_a_model():
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Dropout(0.5)) for _ in range(3)]

@@ -58,13 +58,15 @@ py::object checkpoint(
     bool determinism_check,
     bool early_stop,
     std::vector<std::string> save,
-    std::vector<std::string> offload) {
+    std::vector<std::string> offload,
+    bool respect_saved_tensors_hooks) {
   CheckpointOptions options{
       .preserve_rng_state = preserve_rng_state,
       .determinism_check = determinism_check,
       .early_stop = early_stop,
       .save = std::move(save),
-      .offload = std::move(offload)};
+      .offload = std::move(offload),
+      .respect_saved_tensors_hooks = respect_saved_tensors_hooks};
   const auto call = std::make_shared<Call>();
   variable_list tensors;
   py::tuple others(args.size());
@@ -108,7 +110,8 @@ void bind_checkpoint(py::module_& m) {
       "determinism_check"_a,
       "early_stop"_a,
       "save"_a,
-      "offload"_a);
+      "offload"_a,
+      "respect_saved_tensors_hooks"_a);
   m.def(
       "name",
       wrap_pybind_function([](const at::Tensor& tensor, std::string_view name) {

@@ -109,11 +109,60 @@ PythonHooks with_options(
       libgrad::detail::make_hooks(std::move(hooks), std::move(options)));
 }
 
+bool is_python(const libgrad::detail::HookSlot::Entry& entry) {
+  return &entry.first.pyinterpreter() == getPyInterpreter();
+}
+
+/// What a checkpoint calls for a tensor that it keeps itself stands further in
+/// than `self`: the hooks around `self` are those around it on the stack.
 std::shared_ptr<HookedTensor> pack(
-    const PythonHooks& self, const at::Tensor& tensor) {
-  auto packed = std::make_shared<HookedTensor>(self.hooks);
+    const py::object& self, const at::Tensor& tensor) {
+  const libgrad::detail::HooksUpTo here([&](const auto& entry) {
+    return is_python(entry) &&
+           entry.first.ptr(getPyInterpreter()) == self.ptr();
+  });
+  auto packed =
+      std::make_shared<HookedTensor>(self.cast<const PythonHooks&>().hooks);
   packed->call_pack_hook(tensor);
   return packed;
+}
+
+/// The hooks on this thread's stack, the innermost first: pairs of the pack and
+/// the unpack hook.
+py::list hooks_on_stack() {
+  py::list found;
+  const auto& state = at::SavedTensorDefaultHooks::get_tls_state();
+  if (state.is_tracing) {
+    return found;  // as torch: they are not used
+  }
+  auto stack = state.stack;
+  for (; !stack.empty(); stack.pop()) {
+    auto entry = stack.top();
+    if (libgrad::detail::HookSlot::is_ours(entry)) {
+      if (auto hooks = libgrad::detail::HookSlot::find(entry)) {
+        entry = stack_entry(std::move(hooks));
+      }
+    }
+    if (is_python(entry)) {
+      const auto object = [](const c10::SafePyObject& hook) {
+        return py::reinterpret_borrow<py::object>(hook.ptr(getPyInterpreter()));
+      };
+      found.append(py::make_tuple(object(entry.first), object(entry.second)));
+    }
+  }
+  return found;
+}
+
+/// The hooks around `self` on this thread's stack; None where there are none.
+py::object hooks_around(const py::object& self) {
+  bool is_around = false;
+  for (const auto& pair : hooks_on_stack()) {
+    if (is_around) {
+      return py::reinterpret_borrow<py::object>(pair);
+    }
+    is_around = PyTuple_GET_ITEM(pair.ptr(), 0) == self.ptr();
+  }
+  return py::none();
 }
 
 }  // namespace
@@ -131,7 +180,13 @@ void bind_hooks(py::module_& m) {
       m,
       "PackHooks",
       "libgrad::PackHooks with its options, callable as a pack hook.");
-  hooks.def("__call__", torch::wrap_pybind_function(pack), "tensor"_a);
+  hooks.def("__call__", torch::wrap_pybind_function(pack), "tensor"_a)
+      .def_property_readonly(  // torch.utils.checkpoint looks for these two
+          "_checkpoint_internal",
+          [](const PythonHooks& self) { return self.hooks->of_checkpoint; })
+      .def_property_readonly(
+          "_user_hooks", torch::wrap_pybind_function(hooks_around));
+  m.def("hooks_on_stack", wrap_pybind_function(hooks_on_stack));
   type_of_hooks = reinterpret_cast<PyTypeObject*>(hooks.ptr());
   auto& host = libgrad::detail::host();
   host.hooks_of_entry = find_hooks;

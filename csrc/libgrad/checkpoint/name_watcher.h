@@ -10,6 +10,7 @@
 #include <libgrad/torch/saved/hooked_tensor.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -172,11 +173,16 @@ class NameWatcher final : public OpWatcher {
 
   SavedVariable save(const at::Tensor& tensor, std::string_view name) const {
     const auto& offload = options_.offload;
+    const bool respect = options_.respect_saved_tensors_hooks;
     if (std::find(offload.begin(), offload.end(), name) == offload.end()) {
+      std::optional<NoHooks> none;
+      if (!respect) {
+        none.emplace();
+      }
       return SavedVariable(tensor, false);
     }
     const SavedTensorHooks to_cpu(
-        save_on_cpu(!tensor.is_cpu()), {.compose = true});
+        save_on_cpu(!tensor.is_cpu()), {.compose = respect});
     return SavedVariable(tensor, false);
   }
 

@@ -29,6 +29,9 @@ struct CheckpointOptions {
   std::vector<std::string> save = {};
   /// The same, but the tensors are kept in the memory of the host.
   std::vector<std::string> offload = {};
+  /// Hooks on saved tensors that are around the checkpoint pack the tensors of
+  /// `save` and `offload`; if false, these tensors are kept as they are.
+  bool respect_saved_tensors_hooks = true;
 };
 
 namespace detail {

@@ -100,9 +100,11 @@ class Segment : public std::enable_shared_from_this<Segment>,
   auto under_hooks(const First& first) {
     const PushedHooks guard(
         std::make_shared<const Hooks>(Hooks{
-            .pack = [self = shared_from_this()](const at::Tensor& tensor) {
-              return std::make_unique<Stub>(self, self->save(tensor));
-            }}));
+            .pack =
+                [self = shared_from_this()](const at::Tensor& tensor) {
+                  return std::make_unique<Stub>(self, self->save(tensor));
+                },
+            .of_checkpoint = true}));
     return first();
   }
 
@@ -261,7 +263,8 @@ class Segment : public std::enable_shared_from_this<Segment>,
                   }
                   return tensor;
                 },
-                [](const at::Tensor& tensor) { return tensor; })}));
+                [](const at::Tensor& tensor) { return tensor; }),
+            .of_checkpoint = true}));
     try {
       function_(inputs);
     } catch (...) {  // Python turns Stop into another exception

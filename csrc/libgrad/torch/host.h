@@ -71,7 +71,7 @@ struct Host {
 
 /// The host of this process.
 inline Host& host() {
-  static Host& shared = shared_by_extensions<Host, &Host::make>("_host_1");
+  static Host& shared = shared_by_extensions<Host, &Host::make>("_host_2");
   return shared;
 }
 

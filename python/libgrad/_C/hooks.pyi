@@ -21,7 +21,12 @@ class PackHooks:
     """libgrad::PackHooks with its options, callable as a pack hook."""
 
     def __call__(self, tensor: Tensor) -> PackedTensor: ...
+    @property
+    def _checkpoint_internal(self) -> bool: ...
+    @property
+    def _user_hooks(self) -> tuple[Callable[..., Any], Callable[..., Any]] | None: ...
 
+def hooks_on_stack() -> list[tuple[Callable[..., Any], Callable[..., Any]]]: ...
 def unpack(packed: PackedTensor) -> Tensor: ...
 def pack_hooks(
     pack: Callable[[Tensor], Any],
@@ -42,6 +47,7 @@ def checkpoint(
     early_stop: bool,
     save: list[str],
     offload: list[str],
+    respect_saved_tensors_hooks: bool,
 ) -> Any: ...
 def checkpoint_optimal(
     functions: list[Callable[[Tensor], Tensor]],

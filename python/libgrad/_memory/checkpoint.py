@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 import torch
+import torch.fx._symbolic_trace as fx
 import torch.utils.checkpoint as theirs
 from torch import nn
 
 from .. import _C
+from .selective import routed
 
 __all__ = ["checkpoint", "checkpoint_sequential"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 ContextFn = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
 
 _noop = theirs.noop_context_fn
 _torch_checkpoint = theirs.checkpoint
+_torchs_options = inspect.signature(_torch_checkpoint).parameters
 
 
+@overload
 def checkpoint(
     function: Callable[..., T],
     *args: Any,
@@ -29,11 +36,44 @@ def checkpoint(
     determinism_check: str = "default",
     debug: bool = False,
     early_stop: bool = True,
+    respect_saved_tensors_hooks: bool | None = None,
     preserve_rng_state: bool = True,
     save: Sequence[str] = (),
     offload: Sequence[str] = (),
     **kwargs: Any,
-) -> T:
+) -> T: ...
+
+
+@overload
+def checkpoint(
+    function: None = None,
+    *,
+    use_reentrant: bool = False,
+    context_fn: ContextFn = _noop,
+    determinism_check: str = "default",
+    debug: bool = False,
+    early_stop: bool = True,
+    respect_saved_tensors_hooks: bool | None = None,
+    preserve_rng_state: bool = True,
+    save: Sequence[str] = (),
+    offload: Sequence[str] = (),
+) -> Callable[[Callable[P, T]], Callable[P, T]]: ...
+
+
+def checkpoint(
+    function: Callable[..., Any] | None = None,
+    *args: Any,
+    use_reentrant: bool = False,
+    context_fn: ContextFn = _noop,
+    determinism_check: str = "default",
+    debug: bool = False,
+    early_stop: bool = True,
+    respect_saved_tensors_hooks: bool | None = None,
+    preserve_rng_state: bool = True,
+    save: Sequence[str] = (),
+    offload: Sequence[str] = (),
+    **kwargs: Any,
+) -> Any:
     """Return ``function(*args, **kwargs)``, whose graph keeps nothing but its inputs.
 
     Tensors that `function` saves for backward are not kept: backward runs `function` again to
@@ -46,8 +86,17 @@ def checkpoint(
     >>> y = libgrad.checkpoint(layer, x)
     >>> y.sum().backward()
 
+    Without `function` it is a decorator, of functions and of methods of all kinds:
+
+    >>> class Block(torch.nn.Linear):
+    ...     @libgrad.checkpoint(preserve_rng_state=False)
+    ...     def forward(self, x):
+    ...         return super().forward(x).tanh()
+    >>> Block(4, 4)(x).sum().backward()
+
     Args:
-        function: Must do the same each time, and must not change its inputs.
+        function: Must do the same each time, and must not change its inputs. None: a decorator is
+            returned, whose function runs as a checkpoint with the other arguments.
         args: The arguments of `function`. Tensors among them are kept like saved tensors: backward
             raises when they were changed in place.
         use_reentrant: True uses torch's reentrant implementation unchanged.
@@ -56,6 +105,11 @@ def checkpoint(
             devices of forward; ``"none"``: they need not.
         debug: True uses torch's implementation, whose errors list the operators of both runs.
         early_stop: End the rerun as soon as all tensors that backward needs are recomputed.
+        respect_saved_tensors_hooks: True: hooks on saved tensors, such as `save_on_cpu`, that are
+            around the call also pack the tensors that the checkpoint keeps: those that the policy
+            of a selective checkpoint saves, and those of `save` and `offload`. False: such tensors
+            are kept as they are. None: True for `save` and `offload`, False with a FutureWarning
+            for a policy, as in torch.
         preserve_rng_state: Draw the random numbers of forward again, of the CPU and of the devices
             of tensors in `args`.
         save: Names of tensors, given by `libgrad.name` in `function`. These tensors are kept, and
@@ -70,15 +124,79 @@ def checkpoint(
             `libgrad.name`.
         TypeError: An argument has another type.
         ValueError: `determinism_check` is another word; a name is in both `save` and `offload`;
-            there are names together with a `context_fn` or torch's implementation.
+            there are names together with a `context_fn` or torch's implementation;
+            `respect_saved_tensors_hooks` is given together with ``use_reentrant=True``; there are
+            keyword arguments for a function, but no function.
 
     Source: torch.utils.checkpoint.checkpoint; Chen et al. 2016, Training Deep Nets with Sublinear
     Memory Cost.
     """
+    options = (
+        use_reentrant,
+        context_fn,
+        determinism_check,
+        debug,
+        early_stop,
+        respect_saved_tensors_hooks,
+        preserve_rng_state,
+        save,
+        offload,
+    )
+    if function is None and not args:
+        if kwargs:
+            raise ValueError(
+                f"checkpoint: Unexpected keyword arguments: {', '.join(kwargs)}. Without a "
+                f"function there are only options; give the function first, or pass them to what "
+                f"is decorated"
+            )
+        return functools.partial(CheckpointedFunction, options=options)
+    return _run(function, args, kwargs, *options)
+
+
+class CheckpointedFunction:
+    """A function that runs as a checkpoint; what the decorator makes.
+
+    It has the name, the documentation and the signature of the function, and binds as it does.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: tuple[Any, ...]) -> None:
+        if not callable(function) and not hasattr(function, "__get__"):
+            raise TypeError(
+                f"checkpoint: what is decorated must be callable, but is {type(function).__name__}"
+            )
+        self.function = function
+        self.options = options
+        functools.update_wrapper(self, function, updated=())
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return _run(self.function, args, kwargs, *self.options)
+
+    def __get__(self, instance: object, owner: type | None = None) -> CheckpointedFunction:
+        bind = getattr(self.function, "__get__", None)
+        bound = self.function if bind is None else bind(instance, owner)
+        return self if bound is self.function else type(self)(bound, self.options)
+
+
+def _run(
+    function: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    use_reentrant: bool,
+    context_fn: ContextFn,
+    determinism_check: str,
+    debug: bool,
+    early_stop: bool,
+    respect: bool | None,
+    preserve_rng_state: bool,
+    save: Sequence[str],
+    offload: Sequence[str],
+) -> Any:
     debug = _switch("_checkpoint_debug_enabled", debug)
     if save != () or offload != ():
         save, offload = _names("save", save), _names("offload", offload)
         _check_names(save, offload, context_fn)
+    if respect is not None:
+        _check_respect(respect, use_reentrant)
     if use_reentrant or debug or torch.compiler.is_compiling():
         if save or offload:
             raise ValueError(
@@ -86,8 +204,10 @@ def checkpoint(
                 "debug=True or under torch.compile, where torch's own checkpoint runs"
             )
         options: dict[str, Any] = {} if context_fn is _noop else {"context_fn": context_fn}
-        return _torch_checkpoint(  # type: ignore[no-any-return]
-            function,
+        if respect is not None and "respect_saved_tensors_hooks" in _torchs_options:
+            options["respect_saved_tensors_hooks"] = respect
+        return _torch_checkpoint(
+            _without_options(function, kwargs, use_reentrant),
             *args,
             use_reentrant=use_reentrant,
             determinism_check=determinism_check,
@@ -108,17 +228,49 @@ def checkpoint(
     again: Callable[..., Any] = function
     if context_fn is not _noop:
         first, second = context_fn()
-        forward, again = _inside(first, function), _inside(second, function)
+        forward, again = _inside(routed(first, respect), function), _inside(second, function)
     if not torch.is_grad_enabled():
         return function(*args, **kwargs)
-    device = torch.get_default_device()
-    if device.type != "cpu":
-        again = _inside(device, again)
-    early_stop = _switch("_enable_checkpoint_early_stop", early_stop)
-    check = determinism_check == "default"
-    return _C.checkpoint(  # type: ignore[no-any-return]
-        forward, again, args, kwargs, preserve_rng_state, check, early_stop, [*save], [*offload]
+    return _C.checkpoint(
+        forward,
+        _as_now(again),
+        args,
+        kwargs,
+        preserve_rng_state,
+        determinism_check == "default",
+        _switch("_enable_checkpoint_early_stop", early_stop),
+        [*save],
+        [*offload],
+        respect is not False,
     )
+
+
+def _check_respect(respect: bool | None, use_reentrant: bool) -> None:
+    if not isinstance(respect, bool):
+        raise TypeError(
+            f"checkpoint: respect_saved_tensors_hooks must be True, False or None, but is "
+            f"{type(respect).__name__}"
+        )
+    if use_reentrant:
+        raise ValueError(
+            "checkpoint: respect_saved_tensors_hooks is only supported with use_reentrant=False: "
+            "the re-entrant checkpoint keeps nothing that hooks could pack. Leave it out"
+        )
+
+
+def _without_options(
+    function: Callable[..., T], kwargs: dict[str, Any], use_reentrant: bool
+) -> Callable[..., T]:
+    """Move arguments of `function` that have the name of an option from `kwargs` into it."""
+    names = [name for name in kwargs if name in _torchs_options]
+    if not names:
+        return function
+    if use_reentrant:  # torch refuses other names
+        raise ValueError(
+            f"checkpoint: Unexpected keyword arguments: {', '.join(names)}. A re-entrant "
+            f"checkpoint takes none for its function"
+        )
+    return functools.partial(function, **{name: kwargs.pop(name) for name in names})
 
 
 def _check_names(save: Sequence[str], offload: Sequence[str], context_fn: ContextFn) -> None:
@@ -160,6 +312,36 @@ def _inside(context: AbstractContextManager[Any], function: Callable[..., T]) ->
             "checkpoint: a context of context_fn suppressed an exception of the function, so there "
             "is no result; let it pass"
         )
+
+    return run
+
+
+# Whether torch.fx traces: None where torch knows it of the process, not of the thread.
+_fx_traces: Callable[[], bool] | None = getattr(fx, "_get_is_fx_tracing", None)
+_set_fx_traces: Callable[[bool], None] | None = getattr(fx, "_set_is_fx_tracing", None)
+
+
+def _as_now(function: Callable[..., T]) -> Callable[..., T]:
+    """Return `function`, run with the default device of now, and traced by torch.fx as now."""
+    if torch._C._len_torch_function_stack():
+        function = _inside(torch.get_default_device(), function)
+    if _fx_traces is None or _set_fx_traces is None:
+        return function
+    return _traced(_fx_traces(), function, _fx_traces, _set_fx_traces)
+
+
+def _traced(
+    now: bool, function: Callable[..., T], traces: Callable[[], bool], mark: Callable[[bool], None]
+) -> Callable[..., T]:
+    def run(*args: Any, **kwargs: Any) -> T:
+        before = traces()
+        if before is now:
+            return function(*args, **kwargs)
+        mark(now)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            mark(before)
 
     return run
 

@@ -113,6 +113,37 @@ TEST(of_hooks_inside_each_other_the_innermost_are_used) {
   EXPECT(*outer.calls == std::make_pair(4, 4));
 }
 
+TEST(hooks_further_out_can_be_made_the_innermost) {
+  using libgrad::detail::HookSlot;
+  const auto x = vector();
+  const Counted outer, inner;
+  const SavedTensorHooks out(outer.hooks());
+  const auto entry = at::SavedTensorDefaultHooks::get_tls_state().stack.top();
+  const SavedTensorHooks in(inner.hooks());
+  {
+    const libgrad::detail::HooksUpTo here([&](const HookSlot::Entry& other) {
+      return HookSlot::find(other) == HookSlot::find(entry);
+    });
+    x.exp();
+  }
+  EXPECT(outer.calls->first == 1 && inner.calls->first == 0);
+  {
+    const libgrad::detail::HooksUpTo none(
+        [](const HookSlot::Entry&) { return false; });
+    x.exp();
+  }
+  x.exp();
+  EXPECT(outer.calls->first == 1 && inner.calls->first == 2);
+}
+
+/// As in torch since it keeps objects of Python in them.
+TEST(hooks_of_a_saved_tensor_are_neither_copied_nor_moved) {
+  using libgrad::detail::HookedTensor;
+  EXPECT(!std::is_copy_constructible_v<HookedTensor>);
+  EXPECT(!std::is_move_constructible_v<HookedTensor>);
+  EXPECT(!std::is_copy_assignable_v<HookedTensor>);
+}
+
 TEST(outer_hooks_see_what_composed_ones_make) {
   const auto x = vector();
   std::vector<at::ScalarType> seen;

@@ -50,6 +50,32 @@ TEST(what_made_a_named_tensor_does_not_run_again) {
   }
 }
 
+TEST(hooks_around_pack_what_is_kept_if_they_are_to) {
+  const auto x = leaf({1, 2, 3});
+  const auto f = [](const Tensor& in) { return name(in.exp(), "exp").sin(); };
+  const auto expected = grad_of(f(x), x);
+  for (const bool offload : {false, true}) {
+    for (const bool respect : {false, true}) {
+      std::vector<at::ScalarType> packed;
+      libgrad::CheckpointOptions options{
+          .respect_saved_tensors_hooks = respect};
+      (offload ? options.offload : options.save) = {"exp"};
+      Tensor y;
+      {
+        const libgrad::SavedTensorHooks hooks{
+            [&packed](const Tensor& tensor) {
+              packed.push_back(tensor.scalar_type());
+              return tensor.detach().clone();
+            },
+            [](const Tensor& tensor) { return tensor; }};
+        y = checkpoint(f, x, options);
+      }
+      EXPECT(packed.size() == (respect ? 2 : 1));  // the input is the other
+      EXPECT(same(grad_of(y, x), expected));
+    }
+  }
+}
+
 TEST(nothing_runs_again_when_all_is_kept) {
   const auto x = leaf({1, 2, 3});
   const auto runs = std::make_shared<int>(0);

@@ -38,8 +38,9 @@ using Selection = std::function<bool(std::string_view, const at::Tensor&)>;
 /// A pack hook with its options.
 struct Hooks {
   Pack pack;
-  Selection only = {};   // all tensors when empty
-  bool compose = false;  // the outer hooks pack what it returns
+  Selection only = {};         // all tensors when empty
+  bool compose = false;        // the outer hooks pack what it returns
+  bool of_checkpoint = false;  // a checkpoint's own, not the program's
 };
 using HooksPtr = Host::HooksPtr;
 
@@ -165,6 +166,35 @@ class PushedHooks {
 
  private:
   HookSlot* slot_ = nullptr;  // null for a Python object
+};
+
+/// While it lives, the innermost hooks on this thread's stack that `is` accepts
+/// are the innermost of all. Changes nothing where there are none.
+class HooksUpTo {
+ public:
+  template <class Is>
+  explicit HooksUpTo(const Is& is)
+      : all_(at::SavedTensorDefaultHooks::get_tls_state()) {
+    auto left = all_;
+    while (!left.stack.empty() && !is(left.stack.top())) {
+      left.stack.pop();
+    }
+    changed_ = !left.stack.empty() && left.stack.size() != all_.stack.size();
+    if (changed_) {
+      at::SavedTensorDefaultHooks::set_tls_state(left);
+    }
+  }
+  HooksUpTo(const HooksUpTo&) = delete;
+  HooksUpTo& operator=(const HooksUpTo&) = delete;
+  ~HooksUpTo() {
+    if (changed_) {
+      at::SavedTensorDefaultHooks::set_tls_state(all_);
+    }
+  }
+
+ private:
+  at::impl::SavedTensorDefaultHooksTLS all_;
+  bool changed_ = false;
 };
 
 /// While it lives, the innermost hooks are off this thread's stack.
