@@ -2,7 +2,7 @@
 /// any function and in any test framework.
 ///
 /// The checks, their order, tolerances and defaults are those of
-/// torch.autograd.gradcheck 2.13. A failure names the output and the input,
+/// torch.autograd.gradcheck. A failure names the output and the input,
 /// shows the worst entries with both derivatives side by side, and says whether
 /// another eps would help: in what() and as members of the exception.
 

@@ -19,13 +19,22 @@ TORCHS = importlib.import_module("torch.autograd.gradcheck")
 modes = pytest.mark.parametrize("fast_mode", [False, True], ids=["slow", "fast"])
 
 
+def can_multiply_bfloat16_by_i() -> bool:
+    """Where bfloat16 has a complex dtype of its own, which torch's gradcheck fails on."""
+    try:
+        return bool((torch.ones(1, dtype=torch.bfloat16) * 1j).numel())
+    except NotImplementedError:
+        return False
+
+
 @modes
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_derivative_passes_as_in_torch(name, fast_mode):
     function, inputs, options = RIGHT[name]
+    torch_can = name != "half of complex" or can_multiply_bfloat16_by_i()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for module in (TORCHS, libgrad):
+        for module in (TORCHS, libgrad) if torch_can else (libgrad,):
             assert module.gradcheck(function, inputs(), fast_mode=fast_mode, **options) is True
 
 
