@@ -61,6 +61,25 @@ assert_type(libgrad.checkpoint_optimal([torch.sin], x, budget_bytes=9, costs=cos
 assert_type(libgrad.checkpoint_optimal(torch.nn.Sequential(), x, slots=9), Tensor)
 libgrad.checkpoint_optimal([torch.sin], x, budget_bytes=9.5)  # type: ignore[arg-type]
 
+
+@libgrad.checkpoint(early_stop=False, respect_saved_tensors_hooks=True)
+def power(x: Tensor, n: int = 2) -> Tensor:
+    return x**n
+
+
+class Layer:
+    @libgrad.checkpoint()
+    def run(self, x: Tensor) -> Tensor:
+        return x.exp()
+
+
+assert_type(power(x, n=3), Tensor)
+assert_type(Layer().run(x), Tensor)
+assert_type(libgrad.checkpoint(power, x, n=3), Tensor)
+power("x")  # type: ignore[arg-type]
+Layer().run(x, 3)  # type: ignore[call-arg]
+libgrad.checkpoint(n=3)  # type: ignore[call-overload]
+
 graph = libgrad.graph(y, params=model)
 assert_type(graph, libgrad.types.Graph)
 assert_type(graph.to_text(max_lines=9), str)

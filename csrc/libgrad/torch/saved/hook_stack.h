@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -173,28 +174,30 @@ class PushedHooks {
 class HooksUpTo {
  public:
   template <class Is>
-  explicit HooksUpTo(const Is& is)
-      : all_(at::SavedTensorDefaultHooks::get_tls_state()) {
-    auto left = all_;
+  explicit HooksUpTo(const Is& is) {
+    const auto& all = at::SavedTensorDefaultHooks::get_tls_state();
+    if (all.stack.empty() || is(all.stack.top())) {
+      return;
+    }
+    auto left = all;
     while (!left.stack.empty() && !is(left.stack.top())) {
       left.stack.pop();
     }
-    changed_ = !left.stack.empty() && left.stack.size() != all_.stack.size();
-    if (changed_) {
+    if (!left.stack.empty()) {
+      all_ = all;
       at::SavedTensorDefaultHooks::set_tls_state(left);
     }
   }
   HooksUpTo(const HooksUpTo&) = delete;
   HooksUpTo& operator=(const HooksUpTo&) = delete;
   ~HooksUpTo() {
-    if (changed_) {
-      at::SavedTensorDefaultHooks::set_tls_state(all_);
+    if (all_) {
+      at::SavedTensorDefaultHooks::set_tls_state(*all_);
     }
   }
 
  private:
-  at::impl::SavedTensorDefaultHooksTLS all_;
-  bool changed_ = false;
+  std::optional<at::impl::SavedTensorDefaultHooksTLS> all_;  // if changed
 };
 
 /// While it lives, the innermost hooks are off this thread's stack.
