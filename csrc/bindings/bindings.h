@@ -23,6 +23,7 @@ void bind_record(py::module_& m);
 void bind_alive(py::module_& m);
 void bind_doctor(py::module_& m);
 void bind_hooks(py::module_& m);
+void bind_node_hooks(py::module_& m);
 void bind_checkpoint(py::module_& m);
 void bind_chain(py::module_& m);
 void bind_function(py::module_& m);

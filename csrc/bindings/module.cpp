@@ -21,6 +21,7 @@ PYBIND11_MODULE(_C, m) {
   bind_alive(m);
   bind_doctor(m);
   bind_hooks(m);
+  bind_node_hooks(m);
   bind_checkpoint(m);
   bind_chain(m);
   bind_function(m);

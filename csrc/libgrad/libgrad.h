@@ -16,6 +16,7 @@
 #include <libgrad/hooks.h>
 #include <libgrad/linear.h>
 #include <libgrad/name.h>
+#include <libgrad/node_hooks.h>
 #include <libgrad/plan.h>
 #include <libgrad/record.h>
 #include <libgrad/split.h>

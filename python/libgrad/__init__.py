@@ -39,6 +39,7 @@ from ._memory.chain import ChainCosts, checkpoint_optimal, measure_chain
 from ._memory.checkpoint import checkpoint, checkpoint_sequential
 from ._memory.hooks import compress, save_on_cpu, save_on_disk, saved_tensors_hooks
 from ._memory.name import checkpoint_name, name
+from ._memory.node_hooks import node_creation_hook, queue_callback
 from ._paths import cmake_dir, include_dir
 
 __all__ = [
@@ -83,7 +84,9 @@ __all__ = [
     "name",
     "no_grad",
     "node",
+    "node_creation_hook",
     "print_graph",
+    "queue_callback",
     "record",
     "save_on_cpu",
     "save_on_disk",

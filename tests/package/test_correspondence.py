@@ -19,6 +19,7 @@ ROOM = {
     "gradient_hooks": "hooks",
     "linear": "functional",
     "name": "checkpoint",
+    "node_hooks": "hooks",
     "plan": "questions",
     "split": "functional",
     "unused": "questions",
@@ -26,7 +27,8 @@ ROOM = {
 }
 # The folder of bindings, tests and C++ tests, where it has not the room's name.
 FOLDER = {
-    **dict.fromkeys(["chain", "checkpoint", "hooks", "gradient_hooks", "name"], "memory"),
+    **dict.fromkeys(["chain", "checkpoint", "gradient_hooks", "hooks", "name"], "memory"),
+    "node_hooks": "memory",
     **dict.fromkeys(["draw", "record", "diff", "plan", "unused", "why"], "graph"),
     "python": "function",
 }
@@ -44,6 +46,7 @@ PAGE = {
     "diff": "record",
     "grad": "autograd",
     "gradient_hooks": "hooks",
+    "node_hooks": "hooks",
     "python": "function",
 }
 BENCHMARK = {
@@ -53,6 +56,7 @@ BENCHMARK = {
     "grad": "overhead",
     "gradient_hooks": "hooks",
     "name": "checkpoint",
+    "node_hooks": "hooks",
     "python": "function",
 }
 

@@ -1,5 +1,5 @@
-/// libgrad/torch/saved/hook_engine.h -- the engine that saved tensors ask for
-/// hooks.
+/// libgrad/torch/saved/hook_engine.h -- the engine that saved tensors and new
+/// nodes ask for hooks.
 ///
 /// Relies on (covered by tests/cpp/memory/test_hooks.cpp and
 /// tests/memory/test_hooks.py):
@@ -10,7 +10,7 @@
 
 #pragma once
 
-#include <libgrad/torch/autograd/edges.h>
+#include <libgrad/torch/autograd/node_hooks.h>
 #include <libgrad/torch/saved/hooked_tensor.h>
 
 #include <torch/csrc/autograd/engine.h>
@@ -18,7 +18,7 @@
 namespace libgrad::detail {
 
 /// Forwards to the engine that was the default, and adds hooks of C++ on saved
-/// tensors.
+/// tensors and new nodes.
 class HookEngine : public torch::autograd::Engine {
   using Engine = torch::autograd::Engine;
   using GraphTask = torch::autograd::GraphTask;
@@ -56,6 +56,12 @@ class HookEngine : public torch::autograd::Engine {
     }
     return engine_.get_default_saved_variable_hooks();
   }
+
+#ifdef LIBGRAD_TORCH_HAS_NODE_HOOKS
+  NodeCreationHooks get_node_creation_hooks() override {
+    return hooks_on_new_nodes(engine_);
+  }
+#endif
 
   torch::autograd::variable_list execute(
       const torch::autograd::edge_list& roots,

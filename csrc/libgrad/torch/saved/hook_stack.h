@@ -9,7 +9,6 @@
 /// tests/memory/test_hooks.py):
 /// - at::SavedTensorDefaultHooks keeps pairs of SafePyObjects, and does not
 ///   look into them;
-/// - a PyInterpreter that was disarmed counts no references;
 /// - torch's Python expects Python objects on the stack, and asks only that
 ///   they are callable;
 /// - an engine's get_default_saved_variable_hooks is called for each tensor
@@ -17,6 +16,7 @@
 
 #pragma once
 
+#include <libgrad/torch/dispatch/no_interpreter.h>
 #include <libgrad/torch/dispatch/record_function.h>
 #include <libgrad/torch/host.h>
 #include <libgrad/torch/saved/packed.h>
@@ -44,16 +44,6 @@ struct Hooks {
   bool of_checkpoint = false;  // a checkpoint's own, not the program's
 };
 using HooksPtr = Host::HooksPtr;
-
-/// The interpreter of entries that are no Python objects.
-inline c10::impl::PyInterpreter& no_interpreter() {
-  static c10::impl::PyInterpreter* const interpreter = [] {
-    auto* made = new c10::impl::PyInterpreter(nullptr);
-    made->disarm();
-    return made;
-  }();
-  return *interpreter;
-}
 
 /// Holds hooks while they are on the stack. An entry of the stack, which other
 /// threads may have copied, refers to a slot by its address and number. A slot
