@@ -9,7 +9,7 @@
 # Which torch: LIBGRAD_TORCH_DIR (a CMake variable); the path in LIBGRAD_TORCH (an environment
 # variable); the neighbour of an installed libgrad; the one that Python imports.
 set(libgrad_OLDEST_TORCH 2.11) # build_support/torch_found.py reads these, too
-set(libgrad_NEWEST_TORCH 2.13)
+set(libgrad_NEWEST_TORCH 2.15)
 include("${CMAKE_CURRENT_LIST_DIR}/libgradSaved.cmake")
 if(TARGET libgrad::torch)
   return()
