@@ -75,7 +75,7 @@ ${nodes}};
   configure_file("${out}.new" "${out}" COPYONLY)  # which leaves an equal one as it is
 endfunction()
 
-# Alone: cmake -D libgrad_TORCH_DIR=... -D libgrad_TORCH_MINOR=2.13 -D OUT=... -P this file
+# Alone: cmake -D libgrad_TORCH_DIR=... -D libgrad_TORCH_MINOR=X.Y -D OUT=... -P this file
 if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
   libgrad_write_saved_table("${OUT}")
 endif()

@@ -1,6 +1,6 @@
 /// libgrad/functional.h -- derivatives of functions.
 ///
-/// Results, options and errors are those of torch.autograd.functional 2.13; a
+/// Results, options and errors are those of torch.autograd.functional; a
 /// list of one tensor stands for torch's single tensor. The function is called
 /// with fresh tensors that require grad. Other tensors that the function uses
 /// are constants. No `.grad` is touched, and the thread's modes are restored

@@ -28,10 +28,10 @@ namespace libgrad {
 /// c10::Error when `hook` makes a node itself. Works in a process without
 /// Python, too.
 ///
-/// Before torch 2.14 the engine tells nobody of new nodes; libgrad looks at
-/// what operators return instead. There the node of a Function is passed when
-/// an operator has used what the Function returned, and not the AccumulateGrad
-/// that only the Function uses.
+/// The engine of an older torch, whose Python has no such hook, tells nobody of
+/// new nodes; libgrad looks at what operators return instead. There the node of
+/// a Function is passed when an operator has used what the Function returned,
+/// and not the AccumulateGrad that only the Function uses.
 ///
 /// To be destroyed by the thread that made it, the innermost first.
 ///

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["check_torch", "torch_minors"]
+__all__ = ["FUNCTION_NEEDS", "check_torch", "torch_minors"]
+
+FUNCTION_NEEDS = "2.13"  # the first torch in which a node owns the ctx of a libgrad.Function
 
 
 def torch_minors() -> list[str]:

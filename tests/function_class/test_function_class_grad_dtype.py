@@ -1,4 +1,4 @@
-"""ctx of libgrad.Function has what torch 2.15's has: dtypes and buffers of gradients."""
+"""ctx of libgrad.Function has what torch's newest has: dtypes and buffers of gradients."""
 
 from __future__ import annotations
 

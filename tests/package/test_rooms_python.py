@@ -22,7 +22,7 @@ ROOMS = {
         *("libgrad", "_build_info", "_check", "_compat", "_doctor", "_function", "_graph"),
     },
     "_doctor": {"_graph", "_results"},
-    "_function": {"_paths"},
+    "_function": {"_compat", "_paths"},
     "_functional": {"_results"},
     "_grad": set(),
     "_graph": {"_results"},

@@ -49,6 +49,24 @@ def test_minors_are_those_between_the_oldest_and_the_newest():
     assert {versions.tests_of(minor) for minor in minors[:-3]} <= {"core"}
 
 
+def test_three_files_know_versions_of_torch():
+    """Everything else asks them, or a header, what torch has."""
+    number = re.compile(r"\b2[._]1[1-9]\b|TORCH_VERSION_MINOR *[<>]")
+    folders = (ROOT / name for name in ("build_support", "cmake", "csrc", "python"))
+    files = [path for folder in folders for path in folder.rglob("*.*") if path.is_file()]
+    files += [ROOT / "CMakeLists.txt", ROOT / "noxfile.py", ROOT / "pyproject.toml"]
+    known = {
+        path.relative_to(ROOT).as_posix()
+        for path in files
+        if path.suffix != ".pyc" and number.search(path.read_text(encoding="utf-8"))
+    }
+    assert known == {
+        "cmake/libgradTorch.cmake",
+        "csrc/libgrad/torch/features.h",
+        "python/libgrad/_compat.py",
+    }
+
+
 def test_the_core_is_made_of_rooms():
     assert all((TESTS / room).is_dir() for room in versions.CORE)
 

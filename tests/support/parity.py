@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-# Since torch 2.13 its grad and backward take dicts and look at other mappings; libgrad always does.
+# In a newer torch its grad and backward take dicts and look at other mappings; libgrad always does.
 TORCH_TAKES_DICTS = "dict" in str(inspect.signature(torch.autograd.grad))
 
 

@@ -47,11 +47,20 @@ def test_an_edge_whose_python_node_has_died_is_an_error() -> None:
     edge = GradientEdge(y.grad_fn, 0)
     del y
     result, error, message = outcome(lambda: libgrad.grad(edge, x, torch.ones(2)))
-    if error is None:  # since torch 2.13 the edge keeps its node
+    if error is None:  # the edge keeps its node
         assert result[0].tolist() == [2.0, 2.0]
-    else:  # up to 2.12 it holds the node weakly
+    else:  # an older torch: it holds the node weakly
         assert error is RuntimeError
         assert "outputs[0]" in message
+
+
+def test_a_torch_with_node_h_lets_a_node_own_its_object() -> None:
+    header = Path(torch.__file__).parent / "include" / "torch" / "csrc" / "autograd" / "node.h"
+    y = Double.apply(torch.ones(2, requires_grad=True))
+    edge = GradientEdge(y.grad_fn, 0)
+    del y
+    error = outcome(lambda: libgrad.grad(edge, torch.ones(2, requires_grad=True), torch.ones(2)))[2]
+    assert ("outputs[0]" not in error) == header.exists() == hasattr(libgrad._C, "_apply")
 
 
 def test_the_callers_context_reaches_the_engine_where_it_is_read() -> None:

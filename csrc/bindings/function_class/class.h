@@ -20,7 +20,7 @@
 namespace libgrad::detail {
 
 /// torch's own `apply`, which takes the class as its first argument: a
-/// classmethod, whose function it is, or (torch 2.15) a method of C.
+/// classmethod, whose function it is, or a method of C.
 inline py::object torch_apply(const py::object& base) {
   const py::object member = base.attr("__dict__")["apply"];
   return py::getattr(member, "__func__", member);

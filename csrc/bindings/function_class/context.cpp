@@ -139,8 +139,9 @@ PyObject* no_input_grad_buffers(PyObject*, void*) {
   PyErr_SetString(
       PyExc_AttributeError,
       "ctx.input_grad_buffers: the engine of torch " TORCH_VERSION
-      " does not hand out its buffers; torch 2.15 is the first that does. "
-      "Return the gradient instead");
+      " does not hand out its buffers; that "
+      "of " LIBGRAD_TORCH_WITH_INPUT_GRAD_BUFFERS
+      " is the first that does. Return the gradient instead");
   return nullptr;
 }
 

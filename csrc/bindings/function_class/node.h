@@ -1,6 +1,6 @@
 /// bindings/function_class/node.h -- the node of a Function that is written
-/// in Python. Needs Python and torch 2.13; with an older torch this header
-/// defines nothing.
+/// in Python. Needs Python; where a node cannot own its ctx (an older torch)
+/// this header defines nothing.
 ///
 /// Relies on (covered by
 /// tests/function_class/test_function_class_internals.py):
@@ -16,9 +16,9 @@
 
 #pragma once
 
-#include <torch/headeronly/version.h>
+#include <libgrad/torch/features.h>
 
-#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 13
+#ifdef LIBGRAD_TORCH_OWNS_NODES
 #define LIBGRAD_HAS_PYTHON_FUNCTION 1
 
 #include <torch/csrc/autograd/custom_function.h>

@@ -2,11 +2,11 @@
 /// what else refers to them. Needs Python; called with the GIL held.
 ///
 /// Relies on (covered by tests/graph/test_alive.py):
-/// - the Python object of a tensor owns one reference to its TensorImpl (up to
-///   torch 2.12 it may be the other way round, then owns_pyobj() says so);
+/// - the Python object of a tensor owns one reference to its TensorImpl (in
+///   an older torch it may be the other way round, then owns_pyobj() says so);
 /// - the TensorImpl owns one reference to the node that made it;
 /// - a node has at most one Python object and knows it; this object owns one
-///   reference to the node (up to torch 2.12 the object of a PyNode owns none,
+///   reference to the node (in an older torch the object of a PyNode owns none,
 ///   and pyobj() does not return it).
 
 #pragma once

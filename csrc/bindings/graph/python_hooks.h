@@ -15,7 +15,7 @@ namespace libgrad::detail {
 
 struct PackedByPython {};
 auto member(PackedByPython);
-/// As Reveal, for a member whose type is another one before torch 2.15.
+/// As Reveal, for a member whose type depends on the version of torch.
 template <auto Member>
 struct RevealPacked {
   friend auto member(PackedByPython) { return Member; }

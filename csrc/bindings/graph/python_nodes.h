@@ -30,7 +30,7 @@ namespace libgrad::detail {
 /// The Python object of a PyNode, borrowed.
 template <class N>
 PyObject* object_of(N& node) {
-  if constexpr (requires { node.obj; }) {  // up to torch 2.12
+  if constexpr (requires { node.obj; }) {  // an older torch
     return node.obj;
   } else {
     return node.pyobj();

@@ -84,7 +84,7 @@ inline bool has_torch_function(const Objects& outputs, const Objects& inputs) {
       .cast<bool>();
 }
 
-/// The node in a THPFunction: weak up to torch 2.12, owned since 2.13.
+/// The node in a THPFunction: weak in an older torch, owned since.
 template <class Function>
 NodePtr node_of(const Function& function) {
   if constexpr (requires { function.cdata.lock(); }) {
@@ -161,7 +161,7 @@ class LogHooks {
 ///
 /// They slow down every node. So they are left out if there are no device
 /// threads (a torch without accelerator), if nothing that reads them has been
-/// imported, or if this torch does not hand them on (before 2.13, which cannot
+/// imported, or if this torch does not hand them on (an older one, which cannot
 /// erase them either).
 template <class Locals = at::impl::ThreadLocalPythonObjects>
 class ContextStash {

@@ -1,6 +1,6 @@
 /// libgrad/functional/strict.h -- the checks of strict=true.
 ///
-/// The messages are those of torch.autograd.functional 2.13.
+/// The messages are those of torch.autograd.functional.
 
 #pragma once
 

@@ -131,7 +131,7 @@ class GraphMemory {
   template <class Slot>
   static size_t count_python(const Slot& slot, PyObject* object) {
     if constexpr (requires { slot.load_pyobj_interpreter(); }) {
-      return slot.load_pyobj_interpreter()->refcnt(object);  // up to torch 2.12
+      return slot.load_pyobj_interpreter()->refcnt(object);  // an older torch
     } else {
       return (*c10::impl::getGlobalPyInterpreter())->refcnt(object);
     }

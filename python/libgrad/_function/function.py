@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .. import _C
+from .._compat import FUNCTION_NEEDS
 
 __all__ = ["Function"]
 
@@ -63,10 +64,10 @@ class Function(torch.autograd.Function):
 
         @classmethod
         def apply(cls, *args, **kwargs):
-            """Refuse: before torch 2.13 a node cannot own its ctx."""
+            """Refuse: in an older torch a node cannot own its ctx."""
             raise RuntimeError(
-                f"{cls.__name__}.apply: libgrad.Function needs torch 2.13 or newer, but libgrad "
-                f"was built for torch {torch.__version__}; use torch.autograd.Function"
+                f"{cls.__name__}.apply: libgrad.Function needs torch {FUNCTION_NEEDS} or newer, "
+                f"but libgrad was built for torch {torch.__version__}; use torch.autograd.Function"
             )
 
 

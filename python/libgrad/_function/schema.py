@@ -53,7 +53,7 @@ def schema(
 def _default(type_: str, value: Any) -> str | None:
     """Return `value` as a schema writes it, or None where a schema cannot."""
     base = type_.removesuffix("?")
-    if "complex" in base:  # torch 2.13 parses complex defaults wrongly
+    if "complex" in base:  # torch parses complex defaults wrongly
         return None
     if value is None:
         return "None"

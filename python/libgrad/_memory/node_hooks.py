@@ -36,9 +36,9 @@ class node_creation_hook:
     torch::autograd::AccumulateGrad
     MulBackward0
 
-    Before torch 2.14 the engine tells nobody of new nodes; libgrad looks at what operators return
-    instead. There the node of a Function is passed when an operator has used what the Function
-    returned, and not the AccumulateGrad that only the Function uses.
+    The engine of an older torch, which has no such hook itself, tells nobody of new nodes; libgrad
+    looks at what operators return instead. There the node of a Function is passed when an operator
+    has used what the Function returned, and not the AccumulateGrad that only the Function uses.
 
     Args:
         hook: ``hook(node)``; what it returns is ignored, what it raises is raised by the operator

@@ -33,7 +33,7 @@ class BackwardId {
   }
 
  private:
-  template <class State>  // torch 2.11 may have no groups
+  template <class State>  // an older torch has no groups
   static std::optional<c10::SafePyObject> group_of(const State& state) {
     if constexpr (requires { state.get_graph_exec_group(); }) {
       return state.get_graph_exec_group();

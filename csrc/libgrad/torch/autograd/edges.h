@@ -5,7 +5,7 @@
 /// - impl::gradient_edge(t) is where the gradient of `t` enters the graph;
 /// - Engine::execute(roots, seeds, keep, create, accumulate, targets);
 /// - a node's input_metadata(i) describes the gradient it takes as input i;
-/// - Node is held by shared_ptr up to torch 2.12, by intrusive_ptr since 2.13.
+/// - Node is held by shared_ptr in an older torch, by intrusive_ptr since.
 
 #pragma once
 

@@ -11,6 +11,7 @@
 
 #include <libgrad/torch/autograd/edges.h>
 #include <libgrad/torch/dispatch/no_interpreter.h>
+#include <libgrad/torch/features.h>
 
 #include <functional>
 #include <memory>
@@ -19,8 +20,7 @@
 #include <utility>
 #include <vector>
 
-#if __has_include(<ATen/NodeCreationHooks.h>)
-#define LIBGRAD_TORCH_HAS_NODE_HOOKS 1
+#ifdef LIBGRAD_TORCH_HAS_NODE_HOOKS
 #include <ATen/NodeCreationHooks.h>
 #include <c10/util/ScopeExit.h>
 

@@ -1,5 +1,5 @@
 /// libgrad/torch/dispatch/new_nodes.h -- finds new nodes in what operators
-/// return, where the engine tells nobody of them (before torch 2.14).
+/// return, where the engine tells nobody of them.
 ///
 /// Relies on (covered by tests/cpp/memory/test_node_hooks.cpp):
 /// - no kernels but libgrad's are registered for the dispatch key
@@ -266,7 +266,8 @@ inline void watch_new_nodes() {
   auto& dispatcher = c10::Dispatcher::singleton();
   TORCH_CHECK(
       !dispatcher.hasBackendFallbackForDispatchKey(kNewNodesKey),
-      "NodeCreationHook: before torch 2.14 it needs the dispatch key ",
+      "NodeCreationHook: before " LIBGRAD_TORCH_WITH_NODE_HOOKS
+      " it needs the dispatch key ",
       kNewNodesKey,
       ", which another extension uses");
   static auto& handle =

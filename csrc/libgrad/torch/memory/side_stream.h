@@ -20,8 +20,8 @@ namespace libgrad::detail {
 
 using Streams = c10::impl::VirtualGuardImpl;
 
-/// True while `stream` is captured into a graph, and where torch (2.11) cannot
-/// tell. In both cases the current stream is right for a copy.
+/// True while `stream` is captured into a graph, and where an older torch
+/// cannot tell. In both cases the current stream is right for a copy.
 template <class Guard>
 bool may_be_capturing(const Guard& streams, const c10::Stream& stream) {
   if constexpr (requires { streams.isStreamCapturing(stream); }) {
