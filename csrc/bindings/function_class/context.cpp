@@ -2,6 +2,8 @@
 
 #ifdef LIBGRAD_HAS_PYTHON_FUNCTION
 
+#include <torch/headeronly/version.h>
+
 namespace libgrad::detail {
 
 namespace {
