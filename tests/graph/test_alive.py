@@ -79,6 +79,24 @@ def test_slots_are_named():
     assert [text.split(" (")[0] for text in holders("slotted")] == ["slotted.kept"]
 
 
+@pytest.mark.parametrize("base", [libgrad.Function, torch.autograd.Function])
+def test_the_ctx_of_a_function_that_has_not_returned_is_no_graph(base):
+    kept, seen = [], []
+
+    class Fails(base):
+        @staticmethod
+        def forward(ctx, x):
+            kept.append(ctx)
+            seen.extend(libgrad.alive())
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        Fails.apply(torch.ones(2, requires_grad=True))
+    seen.extend(libgrad.alive())
+    assert "FailsBackward" not in {graph.name for graph in seen}
+    assert len(kept) == 1
+
+
 def test_closures_are_named():
     def make():
         captured = step()

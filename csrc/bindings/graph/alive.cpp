@@ -16,7 +16,9 @@ Things with_graph(const py::list& objects) {
   Things result;
   for (const auto& object : objects) {
     const auto node = libgrad::detail::node_in(object);
-    if (node && node->num_outputs() != 0) {  // AccumulateGrad has none
+    // AccumulateGrad has no outputs; the node of a Function whose forward runs,
+    // or has failed, no inputs.
+    if (node && node->num_outputs() != 0 && node->num_inputs() != 0) {
       result.push_back(py::reinterpret_borrow<py::object>(object));
     }
   }
