@@ -231,6 +231,23 @@ def test_a_hook_that_was_never_left_does_no_harm() -> None:
     assert names_in(lambda: leaf(2).exp())[-1] == "ExpBackward0"
 
 
+def test_the_doctor_and_record_work_beside_node_hooks() -> None:
+    x = leaf(2)
+    names: list[str] = []
+    with node_creation_hook(lambda node: names.append(node.name())), libgrad.record():
+        with libgrad.doctor(), pytest.raises(RuntimeError, match="inplace operation"):
+            y = x * 1
+            z = y.exp()
+            z.add_(1)
+            libgrad.backward(z.sum())
+        kept = x.sin()
+    assert [name for name in names if "Exp" in name or "Sin" in name] == [
+        "ExpBackward0",
+        "SinBackward0",
+    ]
+    assert libgrad.graph(kept).nodes[0].origin.op == "aten::sin"
+
+
 def test_saved_tensor_hooks_hold_beside_node_hooks() -> None:
     packed = []
     with saved_tensors_hooks(lambda t: (packed.append(t), t)[1], lambda t: t):

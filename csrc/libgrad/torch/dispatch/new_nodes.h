@@ -3,7 +3,7 @@
 ///
 /// Relies on (covered by tests/cpp/memory/test_node_hooks.cpp):
 /// - no kernels but libgrad's are registered for the dispatch key
-///   TESTING_ONLY_GenericMode, which comes before all keys of autograd and is
+///   TESTING_ONLY_GenericWrapper, which comes before all keys of autograd and is
 ///   off until a thread includes it;
 /// - threads that work for this one have its included keys and its
 ///   ThreadLocalPythonObjects, which nobody looks into but by key;
@@ -30,7 +30,7 @@
 
 namespace libgrad::detail {
 
-inline constexpr auto kNewNodesKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
+inline constexpr auto kNewNodesKey = c10::DispatchKey::TESTING_ONLY_GenericWrapper;
 inline constexpr const char* kNewNodesEntry = "libgrad::node_hooks";
 
 /// A hook, and the nodes that it was called with.
