@@ -245,7 +245,7 @@ def test_the_doctor_and_record_work_beside_node_hooks() -> None:
         "ExpBackward0",
         "SinBackward0",
     ]
-    assert libgrad.graph(kept).nodes[0].origin.op == "aten::sin"
+    assert libgrad.graph(kept).nodes[0].op == "aten::sin"
 
 
 def test_saved_tensor_hooks_hold_beside_node_hooks() -> None:

@@ -3,8 +3,8 @@
 ///
 /// Relies on (covered by tests/cpp/memory/test_node_hooks.cpp):
 /// - no kernels but libgrad's are registered for the dispatch key
-///   TESTING_ONLY_GenericWrapper, which comes before all keys of autograd and is
-///   off until a thread includes it;
+///   TESTING_ONLY_GenericWrapper, which comes before all keys of autograd and
+///   is off until a thread includes it;
 /// - threads that work for this one have its included keys and its
 ///   ThreadLocalPythonObjects, which nobody looks into but by key;
 /// - a node's sequence number is above those of all nodes that its thread made
@@ -30,7 +30,8 @@
 
 namespace libgrad::detail {
 
-inline constexpr auto kNewNodesKey = c10::DispatchKey::TESTING_ONLY_GenericWrapper;
+inline constexpr auto kNewNodesKey =
+    c10::DispatchKey::TESTING_ONLY_GenericWrapper;
 inline constexpr const char* kNewNodesEntry = "libgrad::node_hooks";
 
 /// A hook, and the nodes that it was called with.
