@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 import functools
 import inspect
@@ -70,6 +71,33 @@ def classes(checkpoint):
             return (cls.__name__, x.exp())[1]
 
     return Methods
+
+
+@libgrad.checkpoint(early_stop=False)
+def decorated_here(x):
+    return x.exp().sin()
+
+
+class Layer(nn.Linear):
+    """Its forward is decorated, and calls methods of each kind that are."""
+
+    @libgrad.checkpoint()
+    def forward(self, x):
+        return self.scaled(self.of_layer(self.of_none(x)), factor=2)
+
+    @libgrad.checkpoint()
+    def scaled(self, x, *, factor):
+        return nn.functional.linear(x, self.weight) * factor
+
+    @libgrad.checkpoint()
+    @classmethod
+    def of_layer(cls, x):
+        return x.sin()
+
+    @libgrad.checkpoint()
+    @staticmethod
+    def of_none(x):
+        return x.exp()
 
 
 @both
@@ -202,6 +230,32 @@ def test_the_options_are_pickled_with_it():
     assert torch.equal(grad(copy.deepcopy(again)(x), x), grad(exp_sin(x), x))
 
 
+def test_a_function_that_its_module_has_decorated_is_pickled_by_its_name():
+    assert pickle.loads(pickle.dumps(decorated_here)) is decorated_here
+    assert copy.deepcopy([decorated_here])[0] is decorated_here
+    layer = Layer(4, 4)
+    assert layer.forward == layer.forward
+    bound = pickle.loads(pickle.dumps(layer.scaled))
+    assert torch.equal(bound.__self__.weight, layer.weight)
+    assert bound.__func__ is Layer.scaled
+
+
+def test_it_has_the_attributes_of_its_function():
+    def marked(x):
+        return x.exp()
+
+    marked.mark = 7
+    assert libgrad.checkpoint()(marked).mark == 7
+
+    class Base(abc.ABC):
+        @libgrad.checkpoint()
+        @abc.abstractmethod
+        def forward(self, x): ...
+
+    with pytest.raises(TypeError, match="abstract"):
+        Base()
+
+
 @both
 def test_arguments_for_no_function_are_refused_as_by_torch(checkpoint):
     with pytest.raises(ValueError, match="Unexpected keyword arguments: scale"):
@@ -228,6 +282,29 @@ def test_compiled_around_and_inside():
     try:
         assert torch.equal(grad(around(x), x), expected)
         assert torch.equal(grad(inside(x), x), grad(exp_sin(x), x))
+    finally:
+        torch._dynamo.reset()
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+@pytest.mark.parametrize("fullgraph", [True, False])
+def test_layers_whose_methods_are_decorated_can_be_compiled(fullgraph):
+    layer, x = Layer(4, 4), leaf().reshape(1, 4)
+    expected = nn.functional.linear(x.exp().sin(), layer.weight) * 2
+    gradient = grad(expected, layer.weight)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=fullgraph)
+    try:
+        for y in (compiled(x), layer(x)):
+            assert torch.equal(y, expected)
+            assert torch.equal(grad(y, layer.weight), gradient)
+    finally:
+        torch._dynamo.reset()
+
+
+def test_layers_whose_methods_are_decorated_can_be_exported():
+    layer, x = Layer(4, 4), torch.ones(1, 4)
+    try:
+        assert torch.equal(torch.export.export(layer, (x,)).module()(x), layer(x))
     finally:
         torch._dynamo.reset()
 

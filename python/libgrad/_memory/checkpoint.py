@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar, overload
@@ -156,7 +157,8 @@ def checkpoint(
 class CheckpointedFunction:
     """A function that runs as a checkpoint; what the decorator makes.
 
-    It has the name, the documentation and the signature of the function, and binds as it does.
+    It has the name, the documentation, the attributes and the signature of the function, and binds
+    as it does.
     """
 
     def __init__(self, function: Callable[..., Any], options: tuple[Any, ...]) -> None:
@@ -164,6 +166,8 @@ class CheckpointedFunction:
             raise TypeError(
                 f"checkpoint: what is decorated must be callable, but is {type(function).__name__}"
             )
+        if inspect.isfunction(function):
+            self.__dict__.update(vars(function))
         self.function = function
         self.options = options
         functools.update_wrapper(self, function, updated=())
@@ -175,6 +179,34 @@ class CheckpointedFunction:
         bind = getattr(self.function, "__get__", None)
         bound = self.function if bind is None else bind(instance, owner)
         return self if bound is self.function else type(self)(bound, self.options)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Leave a plain method in the class, which torch.compile and torch.export can read."""
+        method = _plain(self.function, self.options)
+        if method is not None and vars(owner).get(name) is self:
+            setattr(owner, name, method)
+
+    def __reduce__(self) -> Any:
+        """Pickle by name what stands in a module under the name of its function."""
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
+        name: str = getattr(self, "__qualname__", "")
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return name if found is self else (type(self), (self.function, self.options))
+
+
+def _plain(function: Any, options: tuple[Any, ...]) -> Any:
+    """Return `function`, which is of Python, as a checkpoint of the same kind; else None."""
+    if isinstance(function, (staticmethod, classmethod)):
+        inner = _plain(function.__func__, options)
+        return None if inner is None else type(function)(inner)
+    if not inspect.isfunction(function):
+        return None
+
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        return _run(function, args, kwargs, *options)
+
+    return functools.update_wrapper(checkpointed, function)
 
 
 def _run(
