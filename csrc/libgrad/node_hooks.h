@@ -30,10 +30,11 @@ namespace libgrad {
 ///
 /// The engine of an older torch, whose Python has no such hook, tells nobody of
 /// new nodes; libgrad looks at what operators return instead. There the node of
-/// a Function is passed when an operator has used what the Function returned,
-/// and not the AccumulateGrad that only the Function uses.
+/// a Function or of TorchScript is passed when an operator has used what it
+/// returned, and not the AccumulateGrad that only it uses.
 ///
-/// To be destroyed by the thread that made it, the innermost first.
+/// To be destroyed by the thread that made it, in any order; but before a hook of
+/// torch's Python around it is left.
 ///
 /// Source: torch.autograd.graph.node_creation_hook.
 class NodeCreationHook {

@@ -10,6 +10,7 @@ import pytest
 import torch
 from function_class.function_classes import function
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 
 import libgrad
@@ -137,6 +138,104 @@ def test_of_nested_hooks_the_outermost_is_first() -> None:
         x.exp()
     x.exp()
     assert "".join(said) == "12" + "1234" + "12"
+
+
+@pytest.mark.parametrize("is_left_first", ["outer", "inner", "middle"])
+def test_hooks_may_be_left_in_any_order(is_left_first: str) -> None:
+    said: list[str] = []
+    x = leaf(2) * 1
+
+    def generator(name: str):
+        with node_creation_hook(lambda _: said.append(name)):
+            yield
+
+    names = ["outer", "middle", "inner"]
+    generators = {name: generator(name) for name in names}
+    for each in generators.values():
+        next(each)
+    left = [is_left_first, *(name for name in names if name != is_left_first)]
+    for i, name in enumerate(left):
+        x.exp()
+        assert said == [each for each in names if each not in left[:i]]
+        said.clear()
+        generators.pop(name).close()
+    x.exp()
+    assert said == []
+    assert names_in(lambda: x.exp()) == ["ExpBackward0"]
+
+
+@needs_torchs
+def test_a_hook_of_torch_further_in_stays_when_ours_is_left() -> None:
+    x, said = leaf(2) * 1, []
+    ours = node_creation_hook(lambda _: said.append("ours"))
+    ours.__enter__()
+    with THEIRS(lambda _: said.append("theirs")):
+        ours.__exit__()
+        x.exp()
+    x.exp()
+    assert said == ["theirs"]
+
+
+def test_a_hook_may_leave_itself() -> None:
+    x, said = leaf(2) * 1, []
+
+    def hook(node: torch.autograd.graph.Node) -> None:
+        said.append(node.name())
+        itself.__exit__()
+
+    itself = node_creation_hook(hook)
+    itself.__enter__()
+    for _ in range(2):
+        x.exp()
+    assert said == ["ExpBackward0"]
+
+
+def test_operators_that_return_nothing_are_heard() -> None:
+    names = names_in(lambda: torch._foreach_mul_([leaf(2) * 1, leaf(2) * 1], 3))
+    assert [name[:4] for name in names if name != "AccumulateGrad"] == ["MulB"] * 4
+
+
+def test_higher_order_operators_run() -> None:
+    x = leaf(2)
+    try:
+        with node_creation_hook(lambda node: None):
+            y = torch.cond(torch.tensor(True), lambda t: t.sin(), lambda t: t.cos(), (x,))
+        assert torch.equal(torch.autograd.grad(y.sum(), x)[0], x.cos())
+    finally:
+        torch._dynamo.reset()
+
+
+def with_tangent(x: Tensor) -> Tensor:
+    with forward_ad.dual_level():
+        return forward_ad.make_dual(x, torch.ones(2)).sin()
+
+
+def grad_of_sin(x: Tensor) -> Tensor:
+    return torch.func.grad(lambda t: t.sin().sum())(x)
+
+
+TRANSFORMS = {  # what runs, and how many of its nodes are of sin
+    "grad": (grad_of_sin, 2),
+    "grad of grad": (torch.func.grad(lambda t: grad_of_sin(t).sum()), 5),
+    "jvp": (lambda x: torch.func.jvp(torch.sin, (x,), (torch.ones(2),)), 1),
+    "vjp": (lambda x: torch.func.vjp(torch.sin, x)[1](torch.ones(2)), 2),
+    "vmap": (torch.func.vmap(torch.sin), 1),
+    "vmap of grad": (torch.func.vmap(torch.func.grad(torch.sin)), 2),
+    "grad of vmap": (torch.func.grad(lambda t: torch.func.vmap(torch.sin)(t).sum()), 2),
+    "functionalize": (torch.func.functionalize(lambda t: t.sin().add_(1)), 1),
+    "forward mode": (with_tangent, 1),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_all_levels_of_a_transform_are_heard(name: str) -> None:
+    run, count = TRANSFORMS[name]
+    names = names_in(lambda: run(leaf(2)))
+    assert names.count("SinBackward0") == count
+    if "jvp" in name or "forward" in name:
+        assert "CosBackward0" in names  # of the tangent
+    if THEIRS is not None:
+        assert names == names_in(lambda: run(leaf(2)), THEIRS)
 
 
 @needs_torchs

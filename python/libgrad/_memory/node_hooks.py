@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import torch
+import torch._ops as operators
 from torch.autograd.graph import Node
 
 from .. import _C
@@ -21,6 +24,18 @@ def _check_callable(function: str, argument: str, value: object) -> None:
         )
 
 
+_is_of_torch = hasattr(torch.autograd.graph, "node_creation_hook")
+
+
+@functools.cache
+def _let_higher_order_operators_pass() -> None:
+    """Keep torch.cond and the like from looking for a kernel of the key that new_nodes.h uses."""
+    key: Any = torch._C._parse_dispatch_key("TESTING_ONLY_GenericMode")
+    operators._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(key)  # for later ones
+    for operator in operators._higher_order_ops.values():
+        operator.fallthrough(key)
+
+
 class node_creation_hook:
     """Call `hook` with each node that is made, inside ``with``.
 
@@ -28,7 +43,8 @@ class node_creation_hook:
     ``next_functions``, its metadata and what it saved. The hook holds for the calling thread and
     for threads that work for it, such as the engine's in a backward with ``create_graph``. Of
     nested hooks, including those of torch and C++, the outermost is called first. An AccumulateGrad
-    is passed when it is made, not when a graph uses it again.
+    is passed when it is made, not when a graph uses it again. Hooks may be left in any order, as
+    generators leave theirs.
 
     >>> x = torch.ones(2, requires_grad=True)
     >>> with libgrad.node_creation_hook(lambda node: print(node.name())):
@@ -37,8 +53,8 @@ class node_creation_hook:
     MulBackward0
 
     The engine of an older torch, which has no such hook itself, tells nobody of new nodes; libgrad
-    looks at what operators return instead. There the node of a Function is passed when an operator
-    has used what the Function returned, and not the AccumulateGrad that only the Function uses.
+    looks at what operators return instead. There the node of a Function or of TorchScript is passed
+    when an operator has used what it returned, and not the AccumulateGrad that only it uses.
 
     Args:
         hook: ``hook(node)``; what it returns is ignored, what it raises is raised by the operator
@@ -58,6 +74,8 @@ class node_creation_hook:
         self._entered: list[tuple[int, _C.NodeHookScope]] = []  # (thread, scope)
 
     def __enter__(self) -> None:
+        if not _is_of_torch:
+            _let_higher_order_operators_pass()
         scope = _C.NodeHookScope(self.hook)
         scope.__enter__()
         self._entered.append((threading.get_ident(), scope))

@@ -6,6 +6,8 @@
 
 #include <libgrad/libgrad.h>
 
+#include <memory>
+#include <set>
 #include <thread>
 
 using libgrad::NodeCreationHook;
@@ -139,6 +141,31 @@ TEST(of_nested_hooks_the_outermost_is_called_first) {
                     "inner ExpBackward0",
                     "outer SinBackward0"}));
 }
+
+TEST(hooks_may_be_destroyed_in_any_order) {
+  const auto x = leaf({1, 2}) * 1;
+  Names names;
+  auto outer = std::make_unique<NodeCreationHook>(into(names, "outer "));
+  auto inner = std::make_unique<NodeCreationHook>(into(names, "inner "));
+  outer.reset();
+  const auto a = x.exp();
+  inner.reset();
+  const auto b = x.exp();
+  EXPECT((names == Names{"inner ExpBackward0"}));
+}
+
+#ifndef LIBGRAD_TORCH_HAS_NODE_HOOKS
+TEST(numbers_are_kept_as_ranges) {
+  libgrad::detail::NumberRanges ranges;
+  std::set<uint64_t> numbers;
+  uint64_t random = 1;
+  for (int i = 0; i < 3000; ++i) {
+    random = random * 6364136223846793005 + 1442695040888963407;
+    const auto number = (random >> 33) % 1000;
+    EXPECT(ranges.insert(number) == numbers.insert(number).second);
+  }
+}
+#endif
 
 TEST(nodes_of_a_backward_that_records_are_passed) {
   const auto x = leaf({1, 2});

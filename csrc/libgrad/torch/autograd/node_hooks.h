@@ -108,7 +108,9 @@ inline NodeCreationHooks hooks_on_new_nodes(torch::autograd::Engine& engine) {
   auto next = theirs.begin();
   for (const auto& entry : all.stack) {
     if (const auto number = number_of_entry(entry); number == 0) {
-      hooks.push_back(std::move(*next++));
+      if (next != theirs.end()) {  // another extension's may have ended
+        hooks.push_back(std::move(*next++));
+      }
     } else if (auto hook = node_hooks().find(number)) {
       hooks.push_back(std::make_unique<CppNodeHook>(std::move(hook)));
     }
@@ -117,8 +119,8 @@ inline NodeCreationHooks hooks_on_new_nodes(torch::autograd::Engine& engine) {
 }
 
 /// Puts a hook on this thread's stack. To be destroyed by the thread that made
-/// it, the innermost first. The engine that is the default must be a
-/// HookEngine.
+/// it; hooks that are further in stay, as a generator's that is suspended does.
+/// The engine that is the default must be a HookEngine.
 class PushedNodeHook {
  public:
   explicit PushedNodeHook(NodeHook hook)
@@ -128,11 +130,28 @@ class PushedNodeHook {
   PushedNodeHook(const PushedNodeHook&) = delete;
   PushedNodeHook& operator=(const PushedNodeHook&) = delete;
   ~PushedNodeHook() {
-    at::impl::NodeCreationHooks::pop_hook();
+    take_off();
     node_hooks().remove(number_);
   }
 
  private:
+  void take_off() const {
+    using Stack = at::impl::NodeCreationHooks;
+    const auto all = Stack::get_tls_state();
+    if (!all.stack.empty() && number_of_entry(all.stack.back()) == number_) {
+      Stack::pop_hook();
+      return;
+    }
+    auto others = all;
+    others.stack.clear();
+    for (const auto& entry : all.stack) {
+      if (number_of_entry(entry) != number_) {
+        others.stack.push_back(entry);
+      }
+    }
+    Stack::set_tls_state(others);
+  }
+
   uintptr_t number_;
 };
 

@@ -1,12 +1,15 @@
 /// libgrad/torch/dispatch/new_nodes.h -- finds new nodes in what operators
 /// return, where the engine tells nobody of them.
 ///
-/// Relies on (covered by tests/cpp/memory/test_node_hooks.cpp):
+/// Relies on (covered by tests/cpp/memory/test_node_hooks.cpp and
+/// tests/memory/test_node_hooks.py):
 /// - no kernels but libgrad's are registered for the dispatch key
 ///   TESTING_ONLY_GenericWrapper, which comes before all keys of autograd and
 ///   is off until a thread includes it;
 /// - threads that work for this one have its included keys and its
 ///   ThreadLocalPythonObjects, which nobody looks into but by key;
+/// - operators of Python's own, such as torch.cond, look for a kernel of each
+///   included key; libgrad/_memory/node_hooks.py has them pass this one;
 /// - a node's sequence number is above those of all nodes that its thread made
 ///   before; AccumulateGrad has none of its own.
 
@@ -17,6 +20,7 @@
 #ifndef LIBGRAD_TORCH_HAS_NODE_HOOKS
 
 #include <libgrad/torch/dispatch/shared.h>
+#include <libgrad/torch/transforms/wrapped.h>
 
 #include <ATen/SequenceNumber.h>
 #include <ATen/ThreadLocalPythonObjects.h>
@@ -25,7 +29,11 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <iterator>
+#include <map>
 #include <unordered_set>
 
 namespace libgrad::detail {
@@ -33,6 +41,39 @@ namespace libgrad::detail {
 inline constexpr auto kNewNodesKey =
     c10::DispatchKey::TESTING_ONLY_GenericWrapper;
 inline constexpr const char* kNewNodesEntry = "libgrad::node_hooks";
+
+/// Numbers, as ranges: those of a long run without gaps take one.
+class NumberRanges {
+ public:
+  /// False when `number` is there already.
+  bool insert(uint64_t number) {
+    auto after = ends_.upper_bound(number);
+    auto end = number + 1;
+    const bool touches = after != ends_.end() && after->first == end;
+    if (after != ends_.begin()) {
+      auto& before = std::prev(after)->second;
+      if (number < before) {
+        return false;
+      }
+      if (number == before) {
+        before = touches ? after->second : end;
+        if (touches) {
+          ends_.erase(after);
+        }
+        return true;
+      }
+    }
+    if (touches) {
+      end = after->second;
+      after = ends_.erase(after);
+    }
+    ends_.emplace_hint(after, number, end);
+    return true;
+  }
+
+ private:
+  std::map<uint64_t, uint64_t> ends_;  // of each range, by its first number
+};
 
 /// A hook, and the nodes that it was called with.
 class NewNodeHook {
@@ -51,17 +92,19 @@ class NewNodeHook {
   bool is_new(uint64_t thread, uint64_t number) {
     const std::lock_guard<std::mutex> lock(mutex_);
     auto& [first, seen] = threads_[thread];
-    return number >= first && seen.insert(number).second;
+    return number >= first && seen.insert(number);
   }
 
   void call(const NodePtr& node) const { hook_(node); }
 
   const std::shared_ptr<NewNodeHook> outer;  // the next outer one, or null
+  uintptr_t number = 0;                      // of its entry
+  std::atomic<bool> has_ended = false;  // those further in hold it, even so
 
  private:
   struct Seen {
     uint64_t first = 0;
-    std::unordered_set<uint64_t> numbers;
+    NumberRanges numbers;
   };
 
   NodeHook hook_;
@@ -162,17 +205,28 @@ class NodesOfCall {
   static void each_tensor(at::ArrayRef<c10::IValue> values, const Use& use) {
     for (const auto& value : values) {
       if (value.isTensor()) {
-        if (const auto& tensor = value.toTensor(); tensor.defined()) {
-          use(tensor);
-        }
+        each_level(value.toTensor(), use);
       } else if (value.isTensorList()) {
         for (const at::Tensor& tensor : value.toTensorList()) {
-          if (tensor.defined()) {
-            use(tensor);
-          }
+          each_level(tensor, use);
         }
       }
     }
+  }
+
+  /// Uses `tensor`, and what has a graph of its own: its tangent, and the
+  /// tensor within one of torch.func.
+  template <class Use>
+  static void each_level(const at::Tensor& tensor, const Use& use) {
+    if (!tensor.defined()) {
+      return;
+    }
+    use(tensor);
+    const auto* meta = torch::autograd::impl::get_autograd_meta(tensor);
+    if (meta != nullptr && meta->fw_grad_) {
+      each_level(meta->fw_grad_->value(/*level=*/0), use);
+    }
+    each_level(tensor_within(tensor), use);
   }
 
   /// The node as it is: Tensor::grad_fn may make one for a view.
@@ -244,7 +298,9 @@ inline void report_new_nodes(
   std::vector<std::shared_ptr<NewNodeHook>> hooks;
   for (auto hook = NewNodeHooks::shared().find(new_nodes_entry()); hook;
        hook = hook->outer) {
-    hooks.insert(hooks.begin(), hook);
+    if (!hook->has_ended) {
+      hooks.insert(hooks.begin(), hook);
+    }
   }
   if (hooks.empty()) {
     op.redispatchBoxed(below, stack);
@@ -253,7 +309,14 @@ inline void report_new_nodes(
   const auto last = [&](size_t count) {
     return at::ArrayRef<c10::IValue>(*stack).slice(stack->size() - count);
   };
-  NodesOfCall call(std::move(hooks), last(op.schema().arguments().size()));
+  const auto arguments = last(op.schema().arguments().size());
+  NodesOfCall call(std::move(hooks), arguments);
+  if (op.schema().returns().empty()) {  // such as _foreach_mul_
+    const auto changed = arguments.vec();
+    op.redispatchBoxed(below, stack);
+    call.report(changed);
+    return;
+  }
   op.redispatchBoxed(below, stack);
   call.report(last(op.schema().returns().size()));
 }
@@ -280,36 +343,38 @@ inline void watch_new_nodes() {
   shared.is_ready = true;
 }
 
-/// Adds a hook to this thread's. To be destroyed by the thread that made it,
-/// the innermost first.
+/// Adds a hook to this thread's. To be destroyed by the thread that made it;
+/// hooks that are further in stay.
 class NewNodeHookScope {
  public:
-  explicit NewNodeHookScope(NodeHook hook)
-      : was_included_(
-            (watch_new_nodes(),
-             c10::impl::tls_is_dispatch_key_included(kNewNodesKey))),
-        outer_(new_nodes_entry()),
-        number_(
-            NewNodeHooks::shared().add(
-                std::make_shared<NewNodeHook>(
-                    std::move(hook), NewNodeHooks::shared().find(outer_)))) {
-    NewNodeHooks::shared().find(number_)->begin(
+  explicit NewNodeHookScope(NodeHook hook) {
+    watch_new_nodes();
+    auto& hooks = NewNodeHooks::shared();
+    hook_ = std::make_shared<NewNodeHook>(
+        std::move(hook), hooks.find(new_nodes_entry()));
+    hook_->begin(
         at::RecordFunction::currentThreadId(), at::sequence_number::peek());
-    set_new_nodes_entry(number_);
+    hook_->number = hooks.add(hook_);
+    set_new_nodes_entry(hook_->number);
     c10::impl::tls_set_dispatch_key_included(kNewNodesKey, true);
   }
   NewNodeHookScope(const NewNodeHookScope&) = delete;
   NewNodeHookScope& operator=(const NewNodeHookScope&) = delete;
   ~NewNodeHookScope() {
-    c10::impl::tls_set_dispatch_key_included(kNewNodesKey, was_included_);
-    set_new_nodes_entry(outer_);
-    NewNodeHooks::shared().remove(number_);
+    auto& hooks = NewNodeHooks::shared();
+    hook_->has_ended = true;
+    auto innermost = hooks.find(new_nodes_entry());
+    while (innermost && innermost->has_ended) {
+      innermost = innermost->outer;
+    }
+    set_new_nodes_entry(innermost ? innermost->number : 0);
+    c10::impl::tls_set_dispatch_key_included(
+        kNewNodesKey, innermost != nullptr);
+    hooks.remove(hook_->number);
   }
 
  private:
-  bool was_included_;
-  uintptr_t outer_;
-  uintptr_t number_;
+  std::shared_ptr<NewNodeHook> hook_;
 };
 
 using NodeHookScope = NewNodeHookScope;
