@@ -33,8 +33,8 @@ namespace libgrad {
 /// a Function or of TorchScript is passed when an operator has used what it
 /// returned, and not the AccumulateGrad that only it uses.
 ///
-/// To be destroyed by the thread that made it, in any order; but before a hook of
-/// torch's Python around it is left.
+/// To be destroyed by the thread that made it, in any order; but before a hook
+/// of torch's Python around it is left.
 ///
 /// Source: torch.autograd.graph.node_creation_hook.
 class NodeCreationHook {
