@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import enum
 import functools
 import inspect
 import pickle
@@ -238,6 +239,29 @@ def test_a_function_that_its_module_has_decorated_is_pickled_by_its_name():
     bound = pickle.loads(pickle.dumps(layer.scaled))
     assert torch.equal(bound.__self__.weight, layer.weight)
     assert bound.__func__ is Layer.scaled
+
+
+def test_classes_of_all_kinds_can_have_decorated_methods():
+    class Frozen(type):
+        def __setattr__(cls, name, value):
+            raise AttributeError("frozen")
+
+    class Method(metaclass=Frozen):
+        @libgrad.checkpoint()
+        def method(self, x):
+            return x.exp()
+
+    class Member(enum.Enum):
+        ONE = 1
+
+        @libgrad.checkpoint()
+        def method(self, x):
+            return x.exp() * self.value
+
+    x = leaf()
+    for instance in (Method(), Member.ONE):
+        assert torch.equal(grad(instance.method(x), x), x.exp())
+    assert list(Member) == [Member.ONE]
 
 
 def test_it_has_the_attributes_of_its_function():

@@ -184,7 +184,7 @@ class CheckpointedFunction:
         """Leave a plain method in the class, which torch.compile and torch.export can read."""
         method = _plain(self.function, self.options)
         if method is not None and vars(owner).get(name) is self:
-            setattr(owner, name, method)
+            type.__setattr__(owner, name, method)  # a metaclass may refuse its own
 
     def __reduce__(self) -> Any:
         """Pickle by name what stands in a module under the name of its function."""
