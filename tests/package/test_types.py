@@ -21,7 +21,7 @@ from libgrad import _C, types
 INNER = {
     *("Call", "Leftover", "FunctionContext", "Record", "SpyScope", "ContentsScope"),
     *("CurrentOpScope", "DetectAnomaly", "GradMode", "InferenceMode", "FrozenMemory"),
-    *("PackHooks", "PackedTensor"),
+    *("NodeHookScope", "PackHooks", "PackedTensor"),
 }
 
 

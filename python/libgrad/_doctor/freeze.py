@@ -81,12 +81,12 @@ def freeze(tensor: Tensor) -> Frozen:
     >>> weight = torch.zeros(2)
     >>> frozen = libgrad.freeze(weight)
     >>> try:
-    ...     weight[0] = 1
+    ...     weight.add_(1)
     ... except RuntimeError as error:
     ...     print(str(error).partition(",")[0])
-    freeze: aten::copy_ would write into a frozen tensor (float32 [2] on cpu
+    freeze: aten::add_.Tensor would write into a frozen tensor (float32 [2] on cpu
     >>> frozen.thaw()
-    >>> weight[0] = 1
+    >>> weight += 1
 
     Raises:
         TypeError: `tensor` is not a tensor.

@@ -30,7 +30,7 @@ _is_of_torch = hasattr(torch.autograd.graph, "node_creation_hook")
 @functools.cache
 def _let_higher_order_operators_pass() -> None:
     """Keep torch.cond and the like from looking for a kernel of the key that new_nodes.h uses."""
-    key: Any = torch._C._parse_dispatch_key("TESTING_ONLY_GenericMode")
+    key: Any = torch._C._parse_dispatch_key("TESTING_ONLY_GenericWrapper")
     operators._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(key)  # for later ones
     for operator in operators._higher_order_ops.values():
         operator.fallthrough(key)
