@@ -19,6 +19,7 @@
 
 #ifndef LIBGRAD_TORCH_HAS_NODE_HOOKS
 
+#include <libgrad/base/number_ranges.h>
 #include <libgrad/torch/dispatch/shared.h>
 #include <libgrad/torch/transforms/wrapped.h>
 
@@ -33,7 +34,6 @@
 #include <atomic>
 #include <cstdint>
 #include <iterator>
-#include <map>
 #include <unordered_set>
 
 namespace libgrad::detail {
@@ -41,39 +41,6 @@ namespace libgrad::detail {
 inline constexpr auto kNewNodesKey =
     c10::DispatchKey::TESTING_ONLY_GenericWrapper;
 inline constexpr const char* kNewNodesEntry = "libgrad::node_hooks";
-
-/// Numbers, as ranges: those of a long run without gaps take one.
-class NumberRanges {
- public:
-  /// False when `number` is there already.
-  bool insert(uint64_t number) {
-    auto after = ends_.upper_bound(number);
-    auto end = number + 1;
-    const bool touches = after != ends_.end() && after->first == end;
-    if (after != ends_.begin()) {
-      auto& before = std::prev(after)->second;
-      if (number < before) {
-        return false;
-      }
-      if (number == before) {
-        before = touches ? after->second : end;
-        if (touches) {
-          ends_.erase(after);
-        }
-        return true;
-      }
-    }
-    if (touches) {
-      end = after->second;
-      after = ends_.erase(after);
-    }
-    ends_.emplace_hint(after, number, end);
-    return true;
-  }
-
- private:
-  std::map<uint64_t, uint64_t> ends_;  // of each range, by its first number
-};
 
 /// A hook, and the nodes that it was called with.
 class NewNodeHook {
