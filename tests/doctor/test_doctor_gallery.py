@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,10 +98,23 @@ def test_nothing_is_found_in_a_healthy_loop(loop, silent):
     assert d.findings() == ()
 
 
+def torchs_words() -> str:
+    """What torch calls the node that made the tensor in its error."""
+    y = torch.ones(2, requires_grad=True).exp()
+    y.add_(1)
+    with pytest.raises(RuntimeError) as raised:
+        torch.autograd.backward(y.sum())
+    return re.search(r"output 0 of \w+", str(raised.value))[0]
+
+
+MADE_PAGE = PAGE.with_suffix(".md").read_text("utf-8")
+
+
 @pytest.mark.skipif(
-    writer("x[i] = v") not in PAGE.with_suffix(".md").read_text("utf-8"),
-    reason="the page was made with a torch that assigns by another operator",
+    writer("x[i] = v") not in MADE_PAGE or f"{torchs_words()}," not in MADE_PAGE,
+    reason="the page was made with a torch that assigns by another operator, or words its errors "
+    "in another way",
 )
 def test_the_page_shows_what_is_said():
     made = load(PAGE).page()
-    assert made == PAGE.with_suffix(".md").read_text(encoding="utf-8")
+    assert made == MADE_PAGE

@@ -207,8 +207,9 @@ def test_the_context_of_a_python_function_is_named():
             return g * 2
 
     context = Twice.apply(step()).grad_fn
-    [graph] = [g for g in libgrad.alive() if "context" in str(g)]
-    assert (graph.name, graph.nodes) == ("TwiceBackward", 4)
+    found = [(g.name, g.nodes) for g in libgrad.alive() if "context" in str(g)]
+    keeps = hasattr(libgrad._C, "_apply")  # in an older torch ctx does not keep its node
+    assert found == [("TwiceBackward", 4)] * keeps
     assert context is not None
 
 

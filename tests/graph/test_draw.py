@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import torch
 from graph.graphs import GRAPHS, MARKUP, encoder, kinds, layers, leaf, markup, mlp
-from support.operators import same_linear
+from support.operators import same_attention
 from support.paths import MADE
 
 import libgrad
@@ -52,7 +52,7 @@ def without_numbers(text: str) -> str:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [pytest.param(*case, marks=[same_linear] if case[0] == "encoder" else []) for case in CASES],
+    [pytest.param(*case, marks=[same_attention] if case[0] == "encoder" else []) for case in CASES],
 )
 def test_picture_is_the_expected_one(name, kind):
     drawn = without_numbers(DRAW[kind](GRAPHS[name]()))
@@ -65,7 +65,7 @@ def test_picture_is_the_expected_one(name, kind):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[same_linear] if name.startswith(("block", "gpt2")) else [])
+        pytest.param(name, marks=[same_attention] if name.startswith(("block", "gpt2")) else [])
         for name in pictures.PICTURES
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.operators import same_linear
+from support.operators import same_attention
 from torch import Tensor, nn
 
 import libgrad
@@ -120,7 +120,7 @@ def drawn(*args: Any, **options: Any) -> str:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[same_linear] if name == "attention" else []) for name in CASES],
+    [pytest.param(name, marks=[same_attention] if name == "attention" else []) for name in CASES],
 )
 def test_drawing_is_the_expected_one(name):
     tensor, params, options = CASES[name]()

@@ -210,6 +210,7 @@ def test_gradients_are_the_same_bit_for_bit():
         assert mine.equal(theirs)
 
 
+@pytest.mark.filterwarnings("ignore:.*Profiler clears events")  # of an older torch
 def test_works_beside_the_profiler_and_torch_func():
     x = torch.ones(3, requires_grad=True)
     with torch.profiler.profile(), libgrad.record():

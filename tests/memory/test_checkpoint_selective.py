@@ -225,7 +225,8 @@ def test_one_pair_of_contexts_may_serve_again():
     x, watched = leaf(), Watched()
     for respect, packed in ((True, 2), (False, 3), (True, 5)):
         forward, again = contexts
-        forward.func_counter.clear()
+        if hasattr(forward, "func_counter"):  # not in an older torch
+            forward.func_counter.clear()
         with watched.hooks():
             y = libgrad.checkpoint(
                 function,
