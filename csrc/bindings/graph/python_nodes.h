@@ -7,8 +7,9 @@
 /// - what forward put on ctx is in that object's dict;
 /// - hooks from Python are PySavedVariableHooks;
 /// - the unpack hook of torch.utils.checkpoint has its `frame` in its closure;
-///   `saved_args` of the frame has the inputs of the recomputation, as
-///   SavedTensors, and the closure of its `recompute_fn` has the state of
+///   `saved_args` of the frame (in an older torch, what the node of its
+///   `input_saver` saved) has the inputs of the recomputation, as SavedTensors,
+///   and the closure of its `recompute_fn` has the state of
 ///   random numbers.
 
 #pragma once
@@ -111,6 +112,19 @@ void each_variable_around(py::handle function, const Visit& visit) {
   }
 }
 
+/// The inputs of the recomputation of a checkpoint, a list that has its tensors
+/// as SavedTensors; None where `frame` has none. An older torch keeps them in
+/// the node of a Function.
+inline py::object saved_args(py::handle frame) {
+  if (!frame || py::hasattr(frame, "saved_args")) {
+    return frame ? py::getattr(frame, "saved_args") : py::none();
+  }
+  const auto saver = py::getattr(frame, "input_saver", py::none());
+  const auto node = py::getattr(saver, "grad_fn", py::none());
+  return node.is_none() ? py::object(py::none())
+                        : py::list(node.attr("_raw_saved_tensors"));
+}
+
 /// Passes what torch.utils.checkpoint keeps for its recomputation to `sink`.
 inline void read_checkpoint(py::handle unpack, SavedSink sink) {
   py::object frame;
@@ -119,8 +133,7 @@ inline void read_checkpoint(py::handle unpack, SavedSink sink) {
       frame = py::reinterpret_borrow<py::object>(object);
     }
   });
-  const auto args = frame ? py::getattr(frame, "saved_args", py::none())
-                          : py::object(py::none());
+  const auto args = saved_args(frame);
   if (!PyList_Check(args.ptr())) {
     return;
   }
