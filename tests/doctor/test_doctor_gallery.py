@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from doctor.doctor_scripts import FAILING, GALLERY, SILENT, case, load, marked
+from doctor.doctor_scripts import FAILING, GALLERY, SILENT, case, load, marked, run_healthy
 from support.operators import ASSIGNMENTS, writer
 from support.paths import MADE
 
@@ -94,7 +94,7 @@ def test_nothing_is_found_in_a_healthy_loop(loop, silent):
     with warnings.catch_warnings():
         warnings.simplefilter("error", libgrad.SilentWriteWarning)
         with libgrad.doctor(silent=silent) as d:
-            loop(10)
+            run_healthy(loop, 10)
     assert d.findings() == ()
 
 

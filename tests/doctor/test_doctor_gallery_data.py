@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from doctor.doctor_scripts import FAILING, GALLERY, SILENT, case, load, marked
+from doctor.doctor_scripts import FAILING, GALLERY, SILENT, case, load, marked, run_healthy
 
 MESSAGE = re.compile(
     r"modified by an inplace operation: \[(?:torch\.)?(?P<type>\w+) \[(?P<shape>[\d, ]*)\]"
@@ -71,4 +71,4 @@ def test_a_silent_script_gets_a_wrong_gradient_and_no_error(path):
 
 @pytest.mark.parametrize("loop", load(GALLERY / "healthy.py").HEALTHY, ids=lambda f: f.__name__)
 def test_a_healthy_loop_runs(loop):
-    loop(3)
+    run_healthy(loop, 3)

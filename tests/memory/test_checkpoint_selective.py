@@ -130,7 +130,8 @@ def test_checkpoints_around_are_passed_over(checkpoint, outer):
     x, watched = leaf(), Watched()
     with watched.hooks():
         y = outer(lambda t: outer(inner, t * 1), x)
-    shapes = [shape for shape, *_ in watched.packed]
+    # An older torch's checkpoint saves a tensor without elements, too.
+    shapes = [shape for shape, *_ in watched.packed if shape.numel()]
     assert shapes == [(2, 4), (2, 4)]  # the input of the outermost, and the product
     assert torch.equal(grad(y, x), grad(function(x), x))
 

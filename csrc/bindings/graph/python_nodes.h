@@ -114,15 +114,19 @@ void each_variable_around(py::handle function, const Visit& visit) {
 
 /// The inputs of the recomputation of a checkpoint, a list that has its tensors
 /// as SavedTensors; None where `frame` has none. An older torch keeps them in
-/// the node of a Function.
+/// the node of a Function, behind one without elements.
 inline py::object saved_args(py::handle frame) {
   if (!frame || py::hasattr(frame, "saved_args")) {
     return frame ? py::getattr(frame, "saved_args") : py::none();
   }
   const auto saver = py::getattr(frame, "input_saver", py::none());
   const auto node = py::getattr(saver, "grad_fn", py::none());
-  return node.is_none() ? py::object(py::none())
-                        : py::list(node.attr("_raw_saved_tensors"));
+  if (node.is_none()) {
+    return py::none();
+  }
+  py::list saved(node.attr("_raw_saved_tensors"));
+  saved.attr("pop")(0);
+  return saved;
 }
 
 /// Passes what torch.utils.checkpoint keeps for its recomputation to `sink`.
