@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -97,11 +98,13 @@ def _jobs_of(item: pytest.Item) -> set[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _builds(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    _cache_of_load_inline: None,
 ) -> Iterator[dict[str, Future[Any]]]:
     """What the tests of this run need of a compiler, done one after another meanwhile."""
     wanted = set().union(*map(_jobs_of, request.session.items))
-    pool = ThreadPoolExecutor(1)
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     yield {
         name: pool.submit(job, tmp_path_factory.mktemp(name))
         for name, job in builds.JOBS.items()
@@ -123,13 +126,13 @@ def cpp_build(_builds: dict[str, Future[Any]]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def compiled(_builds: dict[str, Future[Any]]) -> dict[str, Future[dict[str, builds.Said]]]:
+def compiled(_builds: dict[str, Future[Any]]) -> dict[str, builds.Said]:
     """What the compiler says of each header alone, and of refused.cpp."""
     return _builds["compiled"].result()
 
 
 @pytest.fixture(scope="session")
-def built(_builds: dict[str, Future[Any]]) -> dict[str, Future[Path]]:
+def built(_builds: dict[str, Future[Any]]) -> dict[str, Path]:
     """The folder where each project of examples/ was built."""
     return _builds["built"].result()
 

@@ -15,7 +15,7 @@ EXPECTED = Path(__file__).parent / "expected"
 
 
 def test_custom_function_is_softplus(built):
-    softplus = load("softplus", built["custom_function"].result()).softplus
+    softplus = load("softplus", built["custom_function"]).softplus
     x = torch.tensor([-1000.0, -2.0, 0.0, 3.0, 1000.0], dtype=torch.float64, requires_grad=True)
     expected = torch.nn.functional.softplus(x, beta=2)
     torch.testing.assert_close(softplus(x, beta=2), expected)
@@ -27,12 +27,12 @@ def test_custom_function_is_softplus(built):
 
 
 def test_square_prints_what_it_should(built):
-    printed = run(built["square"].result() / "square")
+    printed = run(built["square"] / "square")
     assert printed == (EXPECTED / "square.txt").read_text(encoding="utf-8")
 
 
 def test_derivatives_prints_what_it_should_and_has_no_python_in_it(built):
-    program = built["derivatives"].result() / "derivatives"
+    program = built["derivatives"] / "derivatives"
     assert run(program) == (EXPECTED / "derivatives.txt").read_text(encoding="utf-8")
     if shutil.which("ldd"):
         libraries = run("ldd", program)

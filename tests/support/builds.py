@@ -1,4 +1,7 @@
-"""What takes a compiler minutes, done while other tests run: each for the fixture of its name."""
+"""What takes a compiler minutes, done while other tests run: each for the fixture of its name.
+
+It is done in a process of its own: a test may change this one's PATH or its sys.executable.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ import re
 import subprocess
 import sys
 import sysconfig
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import ChainMap
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +58,12 @@ def cpp_build(folder: Path) -> Path:
     return build(CPP, folder)
 
 
-def compiled(folder: Path) -> dict[str, Future[dict[str, Said]]]:
+def compiled(folder: Path) -> dict[str, Said]:
     """What the compiler says of each header alone, and of refused.cpp; two at a time."""
     with ThreadPoolExecutor(2) as pool:
-        refused = pool.submit(lambda: {"refused": _compile(REFUSED, folder, python=True)})
-        futures = {"refused": refused}
-        for chain in CHAINS:
-            futures |= dict.fromkeys(chain, pool.submit(_compile_alone, chain, folder))
-        return futures
+        refused = pool.submit(_compile, REFUSED, folder, python=True)
+        said = dict(ChainMap(*pool.map(_compile_alone, CHAINS, repeat(folder))))
+        return said | {"refused": refused.result()}
 
 
 def _compile_alone(chain: list[str], folder: Path) -> dict[str, Said]:
@@ -93,10 +96,11 @@ def _compile(source: str, folder: Path, *, python: bool) -> Said:
     return done.returncode, done.stderr
 
 
-def built(folder: Path) -> dict[str, Future[Path]]:
-    """Futures of the folders where each of examples/ was built; two are built at a time."""
+def built(folder: Path) -> dict[str, Path]:
+    """The folders where each of examples/ was built; two are built at a time."""
     with ThreadPoolExecutor(2) as pool:
-        return {name: pool.submit(build, EXAMPLES / name, folder / name) for name in PROJECTS}
+        sources, folders = ([above / name for name in PROJECTS] for above in (EXAMPLES, folder))
+        return dict(zip(PROJECTS, pool.map(build, sources, folders), strict=True))
 
 
 def fat(folder: Path) -> dict[str, Any]:
