@@ -21,9 +21,6 @@ namespace libgrad::detail {
 /// clears it.
 inline variable_list take_tensors(PyObject*& field, const char* method) {
   variable_list tensors;
-  if (!field) {
-    return tensors;
-  }
   TORCH_CHECK(
       PyTuple_Check(field),
       method,
@@ -150,7 +147,8 @@ inline PythonOutputs PythonFunction::forward(
   python->clear_saved_tensors_on_access =
       read_class_flag(call->cls, names.clears);
   python->boxed_grads_call = read_class_flag(call->cls, names.boxed);
-  node->is_variable_input_ = std::move(call->is_variable);
+  const auto& is_variable = call->is_variable;
+  node->is_variable_input_.assign(is_variable.begin(), is_variable.end());
   node->needs_grad_ = std::move(call->needs_grad);
   node->call_ = call;
   node.reset();
@@ -160,9 +158,13 @@ inline PythonOutputs PythonFunction::forward(
   if (call->has_setup_context) {
     note_saved_by_setup(*call);
   }
-  ctx->mark_non_differentiable(
-      take_tensors(python->non_differentiable, "mark_non_differentiable"));
-  ctx->mark_dirty(take_tensors(python->dirty_tensors, "mark_dirty"));
+  if (auto*& field = python->non_differentiable) {
+    ctx->mark_non_differentiable(
+        take_tensors(field, "mark_non_differentiable"));
+  }
+  if (auto*& field = python->dirty_tensors) {
+    ctx->mark_dirty(take_tensors(field, "mark_dirty"));
+  }
 
   return read_results(*call);
 }

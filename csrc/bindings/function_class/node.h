@@ -30,6 +30,7 @@
 
 #include <c10/util/SmallVector.h>
 
+#include <algorithm>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -42,8 +43,8 @@ namespace libgrad::detail {
 using Impls = std::unordered_set<at::TensorImpl*>;
 using torch::autograd::variable_list;
 
-/// For each argument of apply, whether it is a tensor that requires grad.
-using NeedsGrad = c10::SmallVector<bool, 16>;
+/// A yes or no for each argument of apply.
+using Flags = c10::SmallVector<bool, 16>;
 
 [[noreturn]] inline void throw_python_error() {
   python_error error;
@@ -66,17 +67,22 @@ struct PythonCall {
   size_t count;
   bool is_executable = false;
   bool has_setup_context = false;
-  std::vector<bool> is_variable{};
-  variable_list tensors{};  // the arguments that are tensors
-  NeedsGrad needs_grad{};
+  Flags is_variable{};                        // it is a tensor
+  Flags needs_grad{};                         // one that requires grad
+  c10::SmallVector<at::Tensor, 8> tensors{};  // those of the arguments
   THPObjectPtr context{};      // a THPFunction: what Python calls ctx
   THPObjectPtr result{};       // what forward returned
   THPObjectPtr grad_dtypes{};  // tuple; null: set_output_grad_dtype not called
   variable_list to_save{};     // undefined for None
-  Impls outputs{};             // outputs that have a node
-  Impls saved_by_setup{};      // tensors that setup_context saves
+  c10::SmallVector<at::TensorImpl*, 4> outputs{};  // that have a node
+  Impls saved_by_setup{};  // tensors that setup_context saves
 
   THPFunction* ctx() { return reinterpret_cast<THPFunction*>(context.get()); }
+
+  bool is_output(const at::Tensor& tensor) const {
+    const auto* end = outputs.end();
+    return std::find(outputs.begin(), end, tensor.unsafeGetTensorImpl()) != end;
+  }
 };
 
 /// The results of forward; nullopt for a result that is not a tensor.
@@ -147,8 +153,8 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
 
   void release_resources() override {
     Node::release_resources();
-    ctx_.~AutogradContext();
-    new (&ctx_) AutogradContext();
+    ctx_.saved_variables_.clear();
+    ctx_.grad_fn_.reset();
   }
 
   bool is_aot_backward() const override {
@@ -200,8 +206,7 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
     saved.reserve(call_->to_save.size());
     for (const auto& tensor : call_->to_save) {
       if (tensor.defined()) {
-        auto* impl = tensor.unsafeGetTensorImpl();
-        saved.emplace_back(tensor, call_->outputs.count(impl) > 0);
+        saved.emplace_back(tensor, call_->is_output(tensor));
       } else {
         saved.emplace_back();
       }
@@ -211,8 +216,11 @@ struct torch::autograd::CppNode<libgrad::detail::PythonFunction> final
 
   AutogradContext ctx_;
   std::vector<bool> is_variable_input_;
-  libgrad::detail::NeedsGrad needs_grad_;
-  std::vector<VariableInfo> input_info_;
+  libgrad::detail::Flags needs_grad_;
+  struct {
+    void reserve(size_t) {}
+    void emplace_back(const Variable&) {}
+  } input_info_;  // which is for compiled autograd
   std::vector<VariableInfo> output_info_;
   libgrad::detail::PythonCall* call_ = nullptr;  // null unless `apply` runs
 };
@@ -327,7 +335,7 @@ PythonOutputs _wrap_outputs(
   }
   for (const auto& output : wrapped.tensors) {
     if (node && output.has_value()) {
-      call.outputs.insert(output->unsafeGetTensorImpl());
+      call.outputs.push_back(output->unsafeGetTensorImpl());
     }
   }
   return wrapped;
