@@ -176,7 +176,7 @@ def test_backward_through_the_same_node_from_within_does_not_deadlock() -> None:
 
 
 EXIT = """
-import builtins, threading
+import builtins, threading, time
 import libgrad, torch
 
 class Deep(libgrad.Function):
@@ -216,6 +216,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 print("done", flush=True)
+time.sleep(0.5)  # a thread of torch's engine that still waits for the GIL here aborts the process
 """
 
 

@@ -10,7 +10,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 from torch.utils._python_dispatch import _disable_current_modes
 
 from .. import _C
-from .dynamo import on_dynamo
+from .._dynamo import on_dynamo
 from .schema import schema
 
 _PROXY = torch._C._TorchDispatchModeKey.PROXY

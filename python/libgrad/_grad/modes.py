@@ -25,6 +25,10 @@ def _grad_mode(enabled: bool) -> Guard:
     return _C.GradMode(enabled)
 
 
+def _inference_mode(mode: bool) -> Guard:
+    return _C.InferenceMode(mode)
+
+
 class _Mode:
     """A mode that holds inside ``with``, and whenever a decorated function runs.
 
@@ -199,7 +203,7 @@ class inference_mode(_ArgumentMode):
         return f"libgrad.inference_mode(mode={self.mode})"
 
     def _guard(self) -> Guard:
-        return _C.InferenceMode(self.mode)
+        return _inference_mode(self.mode)
 
 
 class detect_anomaly(_Mode):

@@ -7,7 +7,7 @@ from support.parity import python
 HEAD = """
 import sys, warnings
 import libgrad
-from libgrad._function.dynamo import on_dynamo
+from libgrad._dynamo import on_dynamo
 assert "torch._dynamo" not in sys.modules
 seen = []
 """
@@ -37,7 +37,7 @@ except KeyError as error:
 spec = torch._dynamo.__spec__
 assert spec.loader is torch._dynamo.__loader__
 assert type(spec.loader).__module__.startswith(("importlib", "_frozen_importlib"))
-assert not any(type(f).__module__ == "libgrad._function.dynamo" for f in sys.meta_path)
+assert not any(type(f).__module__ == "libgrad._dynamo" for f in sys.meta_path)
 """
     )
     lines = ["['libgrad could not prepare torch.compile']", "['a', True, 'b']", "'mine'"]
