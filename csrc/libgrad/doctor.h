@@ -8,10 +8,12 @@
 #include <libgrad/doctor/spy.h>
 #include <libgrad/graph.h>
 #include <libgrad/record.h>
+#include <libgrad/torch/saved/hook_engine.h>
 
 #include <optional>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -68,9 +70,10 @@ struct DoctorOptions {
 
 /// While a Doctor lives, it watches the operators of this thread: which
 /// operator made each node, which one wrote into which memory, and where. When
-/// `libgrad::backward` or `grad` fails because a tensor that it needs was
-/// written to, the error reports this; `diagnose` reports it beforehand. Lines
-/// and modules are those of the `Scope`.
+/// a backward fails because a tensor that it needs was written to, the error
+/// reports this, be it that of `libgrad::backward`, `loss.backward()` or
+/// `torch::autograd::grad`; `diagnose` reports it beforehand. Lines and modules
+/// are those of the `Scope`.
 ///
 ///     libgrad::Doctor doctor;
 ///     auto loss = model(x);
@@ -86,6 +89,7 @@ class Doctor {
     }
     ++depth_;
     detail::explain_error = explain;
+    detail::HookEngine::install();
   }
   Doctor(const Doctor&) = delete;
   Doctor& operator=(const Doctor&) = delete;
@@ -100,7 +104,12 @@ class Doctor {
     const detail::StaleFinder::Names no_names;
     auto findings = detail::StaleFinder(roots, no_names).run();
     detail::put_first(findings, error.msg());
-    std::istringstream lines(to_text(findings));
+    const auto text = to_text(findings);
+    if (std::string_view(error.what()).find(text.substr(0, text.find('\n'))) !=
+        std::string_view::npos) {
+      return;  // a backward inside this one explained it
+    }
+    std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
       error.add_context(line);
     }

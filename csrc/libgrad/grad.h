@@ -68,16 +68,12 @@ inline void backward(
   detail::check_inputs(detail::kBackward, options.inputs);
   const auto seeds = detail::make_seeds(
       detail::kBackward, tensors, options.grad_tensors, /*batched=*/false);
-  detail::explained(
-      [&] {
-        torch::autograd::backward(
-            tensors,
-            seeds,
-            options.retain_graph,
-            options.create_graph,
-            options.inputs);
-      },
-      [&] { return detail::edges(tensors, detail::root_edge); });
+  torch::autograd::backward(
+      tensors,
+      seeds,
+      options.retain_graph,
+      options.create_graph,
+      options.inputs);
 }
 
 /// `backward` that starts at edges of the graph and accumulates at edges.

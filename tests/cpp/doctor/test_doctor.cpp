@@ -104,6 +104,11 @@ TEST(error_of_backward_is_explained) {
     y.mul_(2);
     EXPECT_THROWS(c10::Error, "aten::mul_.Scalar", libgrad::backward({loss}));
     EXPECT_THROWS(c10::Error, "aten::mul_.Scalar", libgrad::grad({loss}, {x}));
+    EXPECT_THROWS(c10::Error, "aten::mul_.Scalar", loss.backward());
+    EXPECT_THROWS(
+        c10::Error, "aten::mul_.Scalar", torch::autograd::backward({loss}));
+    EXPECT_THROWS(
+        c10::Error, "aten::mul_.Scalar", torch::autograd::grad({loss}, {x}));
   }
   const auto y = x.exp();
   y.mul_(2);
@@ -112,6 +117,29 @@ TEST(error_of_backward_is_explained) {
     EXPECT(false);
   } catch (const c10::Error& error) {
     EXPECT(!says(error.what(), "what to do"));
+  }
+}
+
+TEST(error_of_a_backward_inside_another_is_explained_once) {
+  struct Outer : torch::autograd::Function<Outer> {
+    static Tensor forward(AutogradContext*, const Tensor& x) { return x * 1; }
+    static variable_list backward(AutogradContext*, variable_list grads) {
+      const at::AutoGradMode record(true);
+      const auto y = grads[0].detach().requires_grad_().exp();
+      y.mul_(2);
+      y.sum().backward();
+      return grads;
+    }
+  };
+  const Doctor doctor;
+  try {
+    Outer::apply(vector()).sum().backward();
+    EXPECT(false);
+  } catch (const c10::Error& error) {
+    const std::string text = error.what();
+    const auto found = text.find("aten::mul_.Scalar");
+    EXPECT(found != text.npos);
+    EXPECT(text.find("what to do") == text.rfind("what to do"));
   }
 }
 

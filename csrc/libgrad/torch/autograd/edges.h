@@ -152,24 +152,6 @@ inline void check_edge(
       "C++ NestedTensor are not supported with GradientEdge");
 }
 
-/// Adds an explanation to an error of the engine; set by <libgrad/doctor.h>.
-inline void (*explain_error)(const edge_list& roots, c10::Error& error) =
-    nullptr;
-
-/// Returns `run()`, which calls the engine. An error of the engine is explained
-/// first; `roots()` are the edges that the engine started from.
-template <class Run, class Roots>
-auto explained(const Run& run, const Roots& roots) {
-  try {
-    return run();
-  } catch (c10::Error& error) {
-    if (explain_error != nullptr) {
-      explain_error(roots(), error);
-    }
-    throw;
-  }
-}
-
 /// Runs the engine. Returns the gradients at `targets`, or accumulates into the
 /// leaves.
 inline variable_list execute(
@@ -179,12 +161,8 @@ inline variable_list execute(
     bool create_graph,
     bool accumulate,
     const edge_list& targets) {
-  return explained(
-      [&] {
-        return torch::autograd::Engine::get_default_engine().execute(
-            roots, seeds, keep_graph, create_graph, accumulate, targets);
-      },
-      [&] { return roots; });
+  return torch::autograd::Engine::get_default_engine().execute(
+      roots, seeds, keep_graph, create_graph, accumulate, targets);
 }
 
 }  // namespace libgrad::detail

@@ -1,5 +1,5 @@
 /// libgrad/torch/saved/hook_engine.h -- the engine that saved tensors and new
-/// nodes ask for hooks.
+/// nodes ask for hooks, and that lets its errors be explained.
 ///
 /// Relies on (covered by tests/cpp/memory/test_hooks.cpp and
 /// tests/memory/test_hooks.py):
@@ -16,6 +16,10 @@
 #include <torch/csrc/autograd/engine.h>
 
 namespace libgrad::detail {
+
+/// Adds an explanation to an error of the engine; set by <libgrad/doctor.h>.
+inline void (*explain_error)(
+    const torch::autograd::edge_list& roots, c10::Error& error) = nullptr;
 
 /// Forwards to the engine that was the default, and adds hooks of C++ on saved
 /// tensors and new nodes.
@@ -70,8 +74,15 @@ class HookEngine : public torch::autograd::Engine {
       bool create_graph,
       bool accumulate_grad,
       const torch::autograd::edge_list& outputs) override {
-    return engine_.execute(
-        roots, inputs, keep_graph, create_graph, accumulate_grad, outputs);
+    try {
+      return engine_.execute(
+          roots, inputs, keep_graph, create_graph, accumulate_grad, outputs);
+    } catch (c10::Error& error) {
+      if (explain_error != nullptr) {
+        explain_error(roots, error);
+      }
+      throw;
+    }
   }
   c10::intrusive_ptr<at::ivalue::Future> execute_with_graph_task(
       const std::shared_ptr<GraphTask>& task,
