@@ -20,6 +20,17 @@ def test_program_passes(name, cpp_build):
     assert run(cpp_build / name).splitlines() == [f"ok {test}" for test in tests]
 
 
+def test_reports_are_the_same_whatever_is_included_and_in_which_order(cpp_build):
+    alone, backwards, in_order = (
+        [re.sub(r"\S+/orders/", "", line) for line in run(cpp_build / name).splitlines()]
+        for name in ("alone", "reversed", "sorted")
+    )
+    assert sum("allowed" in line for line in alone) >= 4
+    assert backwards[: len(alone)] == alone
+    assert backwards == in_order
+    assert len(in_order) > len(alone) + 10
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

@@ -9,6 +9,7 @@
 
 #include <libgrad/graph/words.h>
 #include <libgrad/questions/find_tensor.h>
+#include <libgrad/torch/autograd/kept_by_ddp.h>
 #include <libgrad/torch/autograd/node_names.h>
 
 #include <algorithm>
@@ -86,13 +87,12 @@ inline Absence absence_of(
         "before it required grad): " +
             saver_words(graph, found.saved)};
   }
-  if (torch::autograd::impl::try_get_grad_accumulator(tensor)) {
+  if (accumulator_is_kept(tensor)) {
     return {
         "elsewhere",
         kNothing,
         "it is not in this graph, but its AccumulateGrad is alive: another "
-        "graph was computed from it, or somebody keeps that node (as "
-        "DistributedDataParallel does)"};
+        "graph was computed from it, or somebody keeps that node"};
   }
   return {"no trace", kNothing, "nothing in the graph shows a use of it"};
 }
