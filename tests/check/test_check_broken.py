@@ -305,8 +305,47 @@ def test_thread_that_never_ends_is_wrong(monkeypatch):
     assert report["threads"].detail == "2 of 2 threads did not end in 0.05 s"
 
 
-def test_function_that_is_not_deterministic_is_noted_once():
-    report = libgrad.check(broken.moody, x(3), only=["forward", "determinism"])
+@pytest.mark.parametrize("fn", [broken.moody, torch.nn.Dropout(), torch.nn.RReLU()])
+def test_function_that_is_not_deterministic_is_asked_nothing_else(fn):
+    report = libgrad.check(fn, -torch.ones(20, dtype=torch.double))
+    assert [(row.name, row.status) for row in report] == [("determinism", "wrong")]
     (note,) = report.notes
-    assert note.startswith("fn is not deterministic")
-    assert note in str(report)
+    assert note.startswith("fn is not deterministic, so that no other row can tell anything")
+    assert note in " ".join(str(report).split())
+    others = libgrad.check(fn, x(3), only=["forward", "determinism"], skip=["determinism"])
+    assert [row.name for row in others] == ["forward"]
+
+
+def test_rows_are_in_their_order_though_determinism_ran_first():
+    names = [row.name for row in libgrad.check(torch.sin, x(3), only=["around", "autograd"])]
+    assert names.index("forward") < names.index("determinism") < names.index("threads")
+
+
+def test_error_of_an_operator_without_second_derivative_says_what_has_one():
+    q = torch.randn(1, 1, 4, 8)
+
+    def attention(q):
+        return torch.nn.functional.scaled_dot_product_attention(q, q, q)
+
+    report = libgrad.check(attention, q, only=["double backward", "hessian", "jvp"])
+    assert {row.status for row in report} == {"error"}
+    for row in report:
+        assert row.detail.splitlines()[-1].endswith(
+            "sdpa_kernel(SDPBackend.MATH), which has all of them"
+        )
+
+    def by_math(q):
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            return attention(q)
+
+    assert libgrad.check(by_math, q, only=["double backward", "hessian", "jvp"]).ok
+
+
+def test_shape_that_depends_on_data_is_told_to_be_one():
+    repeats = torch.tensor([1, 2, 1])
+    report = libgrad.check(lambda t: torch.repeat_interleave(t, repeats), x(3), only="fake tensors")
+    assert (
+        report["fake tensors"]
+        .detail.splitlines()[1]
+        .startswith("the shape of a result depends on data")
+    )

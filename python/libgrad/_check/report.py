@@ -50,7 +50,7 @@ def _shortened(row: Row, said: dict[str, str]) -> list[str]:
         first = said.setdefault(line, row.name)
         repeated = first != row.name and len(line) > 60
         lines.append(f"as in {first!r}" if repeated else line)
-    return lines
+    return list(dict.fromkeys(lines))
 
 
 @immutable
@@ -106,20 +106,36 @@ class Report:
         return f"{counts or 'no rows'} in {sum(row.seconds for row in self.rows):.1f} s"
 
     def __str__(self) -> str:
-        size = max((len(row.name) for row in self.rows), default=0)
-        lines, group = [*textwrap.wrap(self.title, WIDTH)], None
+        told = [row for row in self.rows if row.status != "n/a"]
+        size = max((len(row.name) for row in told), default=0)
+        lines = [*textwrap.wrap(self.title, WIDTH)]
         said: dict[str, str] = {}
-        for row in self.rows:
-            if row.group != group:
-                group = row.group
-                lines += ["", f"{group} ".ljust(WIDTH, "─")]
-            start = f"{row.name:<{size}}  {row.status:<5}  {row.seconds:6.2f} s"
-            for text in _shortened(row, said) or [""]:
-                for line in textwrap.wrap(text, WIDTH - len(start) - 2) or [""]:
-                    lines.append(f"{start}  {line}".rstrip())
-                    start = " " * len(start)
+        for group in dict.fromkeys(row.group for row in self.rows):
+            lines += ["", f"{group} ".ljust(WIDTH, "─")]
+            for row in told:
+                if row.group != group:
+                    continue
+                start = f"{row.name:<{size}}  {row.status:<5}  {row.seconds:6.2f} s"
+                for text in _shortened(row, said) or [""]:
+                    for line in textwrap.wrap(text, WIDTH - len(start) - 2) or [""]:
+                        lines.append(f"{start}  {line}".rstrip())
+                        start = " " * len(start)
+            lines += self._not_applicable(group)
         lines += ["", *(line for n in self.notes for line in textwrap.wrap(n, WIDTH))]
         return "\n".join([*lines, self.summary()])
+
+    def _not_applicable(self, group: str) -> list[str]:
+        """Return the rows of a group that are n/a: those with the same reason in one entry."""
+        names: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.group == group and row.status == "n/a":
+                names.setdefault(" ".join(row.detail.split()), []).append(row.name)
+        entries = (f"n/a: {', '.join(rows)}: {why}" for why, rows in names.items())
+        return [
+            line
+            for entry in entries
+            for line in textwrap.wrap(entry.removesuffix(": "), WIDTH, subsequent_indent="     ")
+        ]
 
     def __repr__(self) -> str:
         failed = ", ".join(f"{row.name}: {row.status}" for row in self.failed)

@@ -15,6 +15,7 @@ import torch
 
 from .case import Case, Options, first_line
 from .compare import NotApplicable, Wrong
+from .hints import hint
 from .inputs import signature
 from .registry import RowSpec, select, specs
 from .report import Report, Row
@@ -68,7 +69,8 @@ def _run_row(spec: RowSpec, case: Case) -> Row:
     except BaseException as raised:
         traceback.clear_frames(raised.__traceback__)  # frames hold graphs and tensors
         status, error = "error", raised
-        detail = f"{type(raised).__name__}: {first_line(raised)}".removesuffix(": ")
+        said = f"{type(raised).__name__}: {first_line(raised)}".removesuffix(": ")
+        detail = "\n".join(filter(None, [said, hint(raised)]))
     return Row(spec.name, status, detail, time.perf_counter() - start, error, spec.group)
 
 
@@ -91,10 +93,17 @@ def run(
     """Run the rows that `only` and `skip` leave; return the report."""
     chosen = select(specs(options.backends), only, skip)
     case = Case(_private(fn), args, kwargs, options)
-    rows = tuple(_run_row(spec, case) for spec in chosen)
+    first = [spec for spec in chosen if spec.name == "determinism"]
+    done = {spec.name: _run_row(spec, case) for spec in first}
     notes = []
-    if any(r.name == "determinism" and r.status == "wrong" for r in rows):
+    if any(row.status == "wrong" for row in done.values()):
         notes.append(
-            "fn is not deterministic: rows that compare two runs of it can be wrong for that."
+            "fn is not deterministic, so that no other row can tell anything, and none was run. "
+            "Take the randomness out (model.eval(), p=0, a generator that fn seeds itself), or "
+            "run the other rows by skip=['determinism']."
         )
+        chosen = first
+    else:
+        done |= {spec.name: _run_row(spec, case) for spec in chosen if spec not in first}
+    rows = tuple(done[spec.name] for spec in chosen)
     return Report(signature(fn, args, kwargs), rows, tuple(notes), str(torch.__version__))
