@@ -10,6 +10,7 @@ import warnings
 
 import pytest
 import torch
+from support.parity import python
 from torch import nn
 
 import libgrad
@@ -452,3 +453,31 @@ def test_report_is_what_a_person_would_read(tmp_path):
         "  what to do: use `add` instead of `add_` at /train.py:3 (x = x + y, not x += y); "
         "or write into a copy, by clone()",
     ]
+
+
+COLLECTED = """
+import gc
+from torch.autograd import graph
+from libgrad._doctor import doctor as module
+
+before = graph._engine_run_backward
+gc.disable()
+for _ in range(3):
+    one = libgrad.doctor()
+    one.found_by = one  # only the garbage collector frees it
+    with one:
+        pass
+del one
+collected = []
+module._doctors += (lambda: collected.append(gc.collect()),)  # where they are looked through
+with libgrad.doctor() as d:
+    assert graph._engine_run_backward is not before
+assert collected[0] > 0 and module._users == 1
+del d
+assert graph._engine_run_backward is before and torch.autograd._engine_run_backward is before
+print("done")
+"""
+
+
+def test_doctors_may_be_collected_while_another_begins():
+    assert python(COLLECTED) == "done\n"

@@ -108,34 +108,52 @@ def _watch(run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 _doctors: tuple[weakref.ref[doctor], ...] = ()  # doctors that were entered
-_lock = threading.Lock()
+_lock = threading.RLock()  # entered again where a doctor is collected while it is held
+_busy = False  # the engine is being watched, or left, further up in this thread
 _users = 0  # the number of doctors that need the engine watched
 _runs: list[Callable[..., Any]] = []  # torch's entry to the engine, and the one in its place
 
 
 def _watch_engine(by: int, one: weakref.ref[doctor] | None = None) -> None:
     """Change the number of doctors that need it, and watch the engine while there are any."""
-    global _doctors, _users
-    from torch.autograd import graph as module
-
+    global _busy, _doctors, _users
     with _lock:
         _users += by
-        known = (*_doctors, one) if one is not None else _doctors
-        _doctors = tuple(each for each in known if each() is not None)
-        if _users and not _runs:
-            before = module._engine_run_backward
-            run: Callable[..., Any] = functools.wraps(before)(functools.partial(_watch, before))
-            _runs.extend((before, run))
-            for place in (module, torch.autograd):
-                vars(place)["_engine_run_backward"] = run
-            _C.watch_engine(_watch)
-        elif not _users and _runs:
-            before, run = _runs[0], _runs[1]
-            _runs.clear()
-            _C.watch_engine(None)
-            for place in (module, torch.autograd):
-                if vars(place)["_engine_run_backward"] is run:  # else another wrapper calls `run`
-                    vars(place)["_engine_run_backward"] = before
+        if _busy:  # whoever is busy looks at the number again
+            return
+        _busy = True
+        try:
+            known = (*_doctors, one) if one is not None else _doctors
+            _doctors = tuple(each for each in known if each() is not None)
+            while bool(_users) != bool(_runs):
+                if _users:
+                    _begin_to_watch()
+                else:
+                    _end_to_watch()
+        finally:
+            _busy = False
+
+
+def _begin_to_watch() -> None:
+    from torch.autograd import graph as module
+
+    before = module._engine_run_backward
+    run: Callable[..., Any] = functools.wraps(before)(functools.partial(_watch, before))
+    _runs.extend((before, run))
+    for place in (module, torch.autograd):
+        vars(place)["_engine_run_backward"] = run
+    _C.watch_engine(_watch)
+
+
+def _end_to_watch() -> None:
+    from torch.autograd import graph as module
+
+    before, run = _runs
+    _runs.clear()
+    _C.watch_engine(None)
+    for place in (module, torch.autograd):
+        if vars(place)["_engine_run_backward"] is run:  # else another wrapper calls `run`
+            vars(place)["_engine_run_backward"] = before
 
 
 class doctor:
