@@ -106,8 +106,8 @@ def _builds(
     wanted = set().union(*map(_jobs_of, request.session.items))
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     yield {
-        name: pool.submit(job, tmp_path_factory.mktemp(name))
-        for name, job in builds.JOBS.items()
+        name: pool.submit(builds.run_job, name, tmp_path_factory.mktemp(name))
+        for name in builds.JOBS
         if name in wanted
     }
     pool.shutdown(cancel_futures=True)

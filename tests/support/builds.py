@@ -189,3 +189,11 @@ JOBS = {
     "fat": fat,
     "new_package": new_package,
 }
+
+
+def run_job(name: str, folder: Path) -> Any:
+    """Do one of JOBS; a failure is an error that another process can read."""
+    try:
+        return JOBS[name](folder)
+    except pytest.fail.Exception as failed:
+        raise RuntimeError(str(failed)) from None
